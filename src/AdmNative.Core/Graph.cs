@@ -61,6 +61,7 @@ public sealed class Graph
 {
     private readonly List<Node> _nodes = [];
     private readonly List<(string Name, Node Node)> _outputs = [];
+    private readonly HashSet<string> _outputNames = [];
     private readonly Dictionary<string, Node> _inputs = [];
     private readonly Dictionary<string, Node> _parameters = [];
     private readonly List<string> _scope = [];
@@ -110,7 +111,7 @@ public sealed class Graph
         for (int i = 0; i < count; i++)
         {
             Node input = inputs[i] ?? throw new ArgumentException($"{op.Name}: input {i} is missing");
-            if (input.Id >= _nodes.Count || !ReferenceEquals(_nodes[input.Id], input))
+            if (!Owns(input))
             {
                 throw new ArgumentException($"{op.Name}: input {i} belongs to another graph");
             }
@@ -125,7 +126,13 @@ public sealed class Graph
     /// <summary>Declares a named result. The same name twice is an error.</summary>
     public void Output(string name, Node node)
     {
-        if (_outputs.Any(o => o.Name == name))
+        ArgumentNullException.ThrowIfNull(node);
+        if (!Owns(node))
+        {
+            throw new ArgumentException($"output {name} belongs to another graph");
+        }
+
+        if (!_outputNames.Add(name))
         {
             throw new ArgumentException($"output {name} declared twice");
         }
@@ -177,14 +184,18 @@ public sealed class Graph
         return Append(NodeKind.Op, name, op, inputs.ToArray(), op.Infer(types));
     }
 
+    /// <summary>Is the node one of this graph's?</summary>
+    internal bool Owns(Node node) => node.Id < _nodes.Count && ReferenceEquals(_nodes[node.Id], node);
+
     private Node Named(NodeKind kind, Dictionary<string, Node> table, string name, TensorType type)
     {
-        Node node = Append(kind, name, null, [], type);
-        if (!table.TryAdd(name, node))
+        if (table.ContainsKey(name))
         {
-            throw new ArgumentException($"{kind} {name} declared twice");
+            throw new ArgumentException($"{kind.ToString().ToLowerInvariant()} {name} declared twice");
         }
 
+        Node node = Append(kind, name, null, [], type);
+        table.Add(name, node);
         return node;
     }
 

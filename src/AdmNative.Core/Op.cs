@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Text;
 
 namespace AdmNative.Core;
 
@@ -41,6 +42,16 @@ public abstract record Op
 
     /// <summary>Instances and inputs that tests run: finite differences in double, and every backend against the twin.</summary>
     public abstract IEnumerable<OpCase> Cases();
+
+    /// <summary>Name and attributes, e.g. "Conv2d{Stride=1, PadH=1, PadW=1}"; no braces without attributes.</summary>
+    public sealed override string ToString()
+    {
+        var attributes = new StringBuilder();
+        return PrintMembers(attributes) ? $"{Name}{{{attributes.Replace(" = ", "=")}}}" : Name;
+    }
+
+    /// <summary>Prints attributes only: <see cref="Name"/> and the excuse say nothing about an instance.</summary>
+    protected virtual bool PrintMembers(StringBuilder builder) => false;
 
     /// <summary>Throws a ShapeException that names this op unless <paramref name="ok"/>.</summary>
     protected void Require(bool ok, string expected, ReadOnlySpan<TensorType> inputs)
