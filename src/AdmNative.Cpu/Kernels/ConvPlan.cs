@@ -1,0 +1,219 @@
+using AdmNative.Core;
+
+namespace AdmNative.Cpu.Kernels;
+
+/// <summary>
+/// Sizes of a 2-D convolution of x[N,H,W,C] by w[K,C,R,S] to y[N,OutH,OutW,K]; the passes of its gradient use the same record.
+/// </summary>
+internal readonly record struct ConvGeometry(
+    int N, int H, int W, int C, int K, int R, int S, int Stride, int PadH, int PadW)
+{
+    /// <summary>Rows of the result.</summary>
+    public int OutH => ((H + (2 * PadH) - R) / Stride) + 1;
+
+    /// <summary>Columns of the result.</summary>
+    public int OutW => ((W + (2 * PadW) - S) / Stride) + 1;
+
+    /// <summary>Multiplications and additions of any of the three passes, counted the direct way.</summary>
+    public double Flops => 2.0 * N * OutH * OutW * K * C * R * S;
+
+    /// <summary>x[rows,inFeatures] by w[outFeatures,inFeatures]: a 1x1 convolution over images of one pixel.</summary>
+    public static ConvGeometry Linear(int rows, int inFeatures, int outFeatures) =>
+        new(rows, 1, 1, inFeatures, outFeatures, 1, 1, 1, 0, 0);
+}
+
+/// <summary>
+/// A forward or input-gradient convolution (or linear layer) made ready at load time: algorithm and scratch sizes are decided,
+/// running allocates nothing. Immutable; one run at a time per workspace.
+/// </summary>
+internal abstract unsafe class ConvPlan
+{
+    /// <summary>Names the algorithm in dumps.</summary>
+    public abstract string Algorithm { get; }
+
+    /// <summary>Scratch a run needs, 64-byte aligned; contents need not survive between runs.</summary>
+    public abstract long WorkspaceBytes { get; }
+
+    /// <summary>Size of the packed weights; 0 when this plan reads the weights as they are (then packed is ignored).</summary>
+    public abstract long PackedBytes { get; }
+
+    /// <summary>Forward: y = conv(x, w) + bias + residual.</summary>
+    /// <param name="geometry">Sizes.</param>
+    /// <param name="isa">A concrete set (see <see cref="IsaSupport.Resolve"/>).</param>
+    /// <param name="threads">Threads of the pool it will run on; sizes the workspace, never changes results.</param>
+    /// <param name="resident">
+    /// The weights stay the same over many runs: the caller holds PackedBytes, calls <see cref="PackWeights"/> once and passes them
+    /// to each run. When false PackedBytes is 0 and the weights are repacked block by block during the run.
+    /// </param>
+    public static ConvPlan Forward(in ConvGeometry geometry, Isa isa, int threads, bool resident) =>
+        new NaiveConv(geometry, false);
+
+    /// <summary>
+    /// Input gradient: the run's x is dy[N,OutH,OutW,K] and its y is dx[N,H,W,C] = conv^T(dy, w) + residual; bias is not used.
+    /// </summary>
+    public static ConvPlan InputGrad(in ConvGeometry geometry, Isa isa, int threads, bool resident) =>
+        new NaiveConv(geometry, true);
+
+    /// <summary>Fills <paramref name="packed"/> (64-byte aligned, PackedBytes long) from checkpoint-layout weights.</summary>
+    public abstract void PackWeights(WorkerPool pool, float* w, float* packed);
+
+    /// <summary>Runs. Row strides count elements between neighbouring pixels.</summary>
+    /// <param name="pool">Threads, at most as many as planned for.</param>
+    /// <param name="x">Input.</param>
+    /// <param name="ldx">Row stride of x.</param>
+    /// <param name="w">Weights [K,C,R,S]; may be null when packed weights are in use.</param>
+    /// <param name="packed">Result of <see cref="PackWeights"/>; null when PackedBytes is 0.</param>
+    /// <param name="bias">One value per output channel, or null.</param>
+    /// <param name="residual">Added to the result, or null; may be the same memory as y.</param>
+    /// <param name="ldr">Row stride of the residual.</param>
+    /// <param name="y">Result; must not overlap x.</param>
+    /// <param name="ldy">Row stride of y; columns beyond the channels are not touched.</param>
+    /// <param name="workspace">WorkspaceBytes of scratch.</param>
+    public abstract void Run(
+        WorkerPool pool, float* x, long ldx, float* w, float* packed, float* bias, float* residual, long ldr, float* y, long ldy,
+        byte* workspace);
+}
+
+/// <summary>A weight-gradient convolution (or linear layer) made ready at load time.</summary>
+internal abstract unsafe class ConvWeightGradPlan
+{
+    /// <summary>Names the algorithm in dumps.</summary>
+    public abstract string Algorithm { get; }
+
+    /// <summary>Scratch a run needs, 64-byte aligned.</summary>
+    public abstract long WorkspaceBytes { get; }
+
+    /// <summary>Chooses the algorithm.</summary>
+    public static ConvWeightGradPlan Create(in ConvGeometry geometry, Isa isa, int threads) => new NaiveWeightGrad(geometry);
+
+    /// <summary>dw[K,C,R,S] = sum over pixels of dy[N,OutH,OutW,K] times the x[N,H,W,C] under it; overwrites dw.</summary>
+    public abstract void Run(WorkerPool pool, float* x, long ldx, float* dy, long lddy, float* dw, byte* workspace);
+}
+
+/// <summary>Plain loops: what the plans return until the fast paths land.</summary>
+internal sealed unsafe class NaiveConv(ConvGeometry g, bool inputGrad) : ConvPlan
+{
+    public override string Algorithm => "loops";
+
+    public override long WorkspaceBytes => 0;
+
+    public override long PackedBytes => 0;
+
+    public override void PackWeights(WorkerPool pool, float* w, float* packed)
+    {
+    }
+
+    public override void Run(
+        WorkerPool pool, float* x, long ldx, float* w, float* packed, float* bias, float* residual, long ldr, float* y, long ldy,
+        byte* workspace) =>
+        pool.Run(g.N * (inputGrad ? g.H : g.OutH), new Job(g, inputGrad, x, ldx, w, bias, residual, ldr, y, ldy));
+
+    private readonly struct Job(
+        ConvGeometry g, bool inputGrad, float* x, long ldx, float* w, float* bias, float* residual, long ldr, float* y, long ldy)
+        : IPoolJob
+    {
+        public void Run(int task, int worker)
+        {
+            int width = inputGrad ? g.W : g.OutW;
+            for (int q = 0; q < width; q++)
+            {
+                long row = ((long)task * width) + q;
+                for (int k = 0; k < (inputGrad ? g.C : g.K); k++)
+                {
+                    float sum = inputGrad ? At(task / g.H, task % g.H, q, k) : Of(task / g.OutH, task % g.OutH, q, k);
+                    y[(row * ldy) + k] = sum + (bias is null ? 0 : bias[k]) + (residual is null ? 0 : residual[(row * ldr) + k]);
+                }
+            }
+        }
+
+        private float Of(int n, int p, int q, int k)
+        {
+            double sum = 0;
+            for (int r = 0; r < g.R; r++)
+            {
+                for (int s = 0; s < g.S; s++)
+                {
+                    int h = (p * g.Stride) + r - g.PadH;
+                    int v = (q * g.Stride) + s - g.PadW;
+                    if ((uint)h < (uint)g.H && (uint)v < (uint)g.W)
+                    {
+                        float* row = x + (((((long)n * g.H) + h) * g.W) + v) * ldx;
+                        for (int c = 0; c < g.C; c++)
+                        {
+                            sum += row[c] * (double)w[(((((long)k * g.C) + c) * g.R) + r) * g.S + s];
+                        }
+                    }
+                }
+            }
+
+            return (float)sum;
+        }
+
+        private float At(int n, int h, int v, int c)
+        {
+            double sum = 0;
+            for (int r = 0; r < g.R; r++)
+            {
+                for (int s = 0; s < g.S; s++)
+                {
+                    int p = h + g.PadH - r;
+                    int q = v + g.PadW - s;
+                    if (p % g.Stride == 0 && q % g.Stride == 0
+                        && (uint)(p / g.Stride) < (uint)g.OutH && (uint)(q / g.Stride) < (uint)g.OutW && p >= 0 && q >= 0)
+                    {
+                        float* row = x + (((((long)n * g.OutH) + (p / g.Stride)) * g.OutW) + (q / g.Stride)) * ldx;
+                        for (int k = 0; k < g.K; k++)
+                        {
+                            sum += row[k] * (double)w[(((((long)k * g.C) + c) * g.R) + r) * g.S + s];
+                        }
+                    }
+                }
+            }
+
+            return (float)sum;
+        }
+    }
+}
+
+/// <summary>Plain loops for the weight gradient.</summary>
+internal sealed unsafe class NaiveWeightGrad(ConvGeometry g) : ConvWeightGradPlan
+{
+    public override string Algorithm => "loops";
+
+    public override long WorkspaceBytes => 0;
+
+    public override void Run(WorkerPool pool, float* x, long ldx, float* dy, long lddy, float* dw, byte* workspace) =>
+        pool.Run(g.K, new Job(g, x, ldx, dy, lddy, dw));
+
+    private readonly struct Job(ConvGeometry g, float* x, long ldx, float* dy, long lddy, float* dw) : IPoolJob
+    {
+        public void Run(int k, int worker)
+        {
+            for (int i = 0; i < g.C * g.R * g.S; i++)
+            {
+                int c = i / (g.R * g.S);
+                int r = i / g.S % g.R;
+                int s = i % g.S;
+                double sum = 0;
+                for (int n = 0; n < g.N; n++)
+                {
+                    for (int p = 0; p < g.OutH; p++)
+                    {
+                        int h = (p * g.Stride) + r - g.PadH;
+                        for (int q = 0; q < g.OutW; q++)
+                        {
+                            int v = (q * g.Stride) + s - g.PadW;
+                            if ((uint)h < (uint)g.H && (uint)v < (uint)g.W)
+                            {
+                                sum += x[((((((long)n * g.H) + h) * g.W) + v) * ldx) + c]
+                                    * (double)dy[((((((long)n * g.OutH) + p) * g.OutW) + q) * lddy) + k];
+                            }
+                        }
+                    }
+                }
+
+                dw[((long)k * g.C * g.R * g.S) + i] = (float)sum;
+            }
+        }
+    }
+}
