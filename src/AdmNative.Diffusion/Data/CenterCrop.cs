@@ -1,4 +1,4 @@
-namespace AdmNative.Diffusion.Data;
+namespace AdmNative.Diffusion;
 
 /// <summary>
 /// The square centre of a picture at a given size: halve with BOX while the smaller side is at least twice the target,
@@ -13,12 +13,12 @@ public static class CenterCrop
         byte[] image = pixels.ToArray();
         while (Math.Min(width, height) >= 2 * size)
         {
-            image = Resampling.Resize(image, height, width, channels, height / 2, width / 2, ResampleFilter.Box);
+            image = PixelResampling.Resize(image, height, width, channels, height / 2, width / 2, ResampleFilter.Box);
             (height, width) = (height / 2, width / 2);
         }
 
         (int newHeight, int newWidth) = FitSmallerSide(height, width, size);
-        image = Resampling.Resize(image, height, width, channels, newHeight, newWidth, ResampleFilter.Bicubic);
+        image = PixelResampling.Resize(image, height, width, channels, newHeight, newWidth, ResampleFilter.Bicubic);
         int top = (newHeight - size) / 2, left = (newWidth - size) / 2;
         var result = new byte[size * size * channels];
         for (int y = 0; y < size; y++)

@@ -1,4 +1,4 @@
-namespace AdmNative.Diffusion.Data;
+namespace AdmNative.Diffusion;
 
 /// <summary>Picture files of a folder tree and their class labels, in the reference's order.</summary>
 /// <param name="Files">Paths, walked recursively in sorted (ordinal) entry order.</param>

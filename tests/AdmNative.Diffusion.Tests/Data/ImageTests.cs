@@ -1,6 +1,6 @@
-using AdmNative.Diffusion.Data;
+using AdmNative.Diffusion;
 
-namespace AdmNative.Diffusion.Tests.Data;
+namespace AdmNative.Tests;
 
 public class ImageTests
 {
@@ -14,26 +14,26 @@ public class ImageTests
     [InlineData(ResampleFilter.Bicubic, new byte[] { 72, 98, 128 })]
     public void A_row_resizes_to_the_published_values(ResampleFilter filter, byte[] expected)
     {
-        Assert.Equal(expected, Resampling.Resize(s_row, 1, 8, 1, 1, expected.Length, filter));
-        Assert.Equal(expected, Resampling.Resize(s_row, 8, 1, 1, expected.Length, 1, filter)); // the vertical pass is the same pass
+        Assert.Equal(expected, PixelResampling.Resize(s_row, 1, 8, 1, 1, expected.Length, filter));
+        Assert.Equal(expected, PixelResampling.Resize(s_row, 8, 1, 1, expected.Length, 1, filter)); // the vertical pass is the same pass
     }
 
     [Fact]
     public void Channels_do_not_mix()
     {
         byte[] rgb = [.. s_row.SelectMany(v => new byte[] { v, 0, (byte)(255 - v) })];
-        byte[] result = Resampling.Resize(rgb, 1, 8, 3, 1, 5, ResampleFilter.Bicubic);
+        byte[] result = PixelResampling.Resize(rgb, 1, 8, 3, 1, 5, ResampleFilter.Bicubic);
         Assert.Equal([23, 137, 68, 109, 150], result.Where((_, i) => i % 3 == 0));
         Assert.All(result.Where((_, i) => i % 3 == 1), v => Assert.Equal(0, v));
     }
 
     [Fact]
     public void The_same_size_is_a_copy() =>
-        Assert.Equal(s_row, Resampling.Resize(s_row, 2, 4, 1, 2, 4, ResampleFilter.Bicubic));
+        Assert.Equal(s_row, PixelResampling.Resize(s_row, 2, 4, 1, 2, 4, ResampleFilter.Bicubic));
 
     [Fact]
     public void An_image_of_another_size_than_said_is_refused() =>
-        Assert.Throws<ArgumentException>(() => Resampling.Resize(s_row, 3, 3, 1, 2, 2, ResampleFilter.Box));
+        Assert.Throws<ArgumentException>(() => PixelResampling.Resize(s_row, 3, 3, 1, 2, 2, ResampleFilter.Box));
 
     [Theory]
     [InlineData(93, 125, 64, 64, 86)]

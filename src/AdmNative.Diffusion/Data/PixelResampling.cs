@@ -1,4 +1,4 @@
-namespace AdmNative.Diffusion.Data;
+namespace AdmNative.Diffusion;
 
 /// <summary>Shape of the interpolation kernel.</summary>
 public enum ResampleFilter
@@ -15,7 +15,7 @@ public enum ResampleFilter
 /// Output pixel = (2^21 + sum of pixel * weight) >> 22 with weights normalised in double and rounded to 22 fractional bits.
 /// A pass whose size does not change is skipped, so resizing to the same size is a copy.
 /// </summary>
-public static class Resampling
+public static class PixelResampling
 {
     private const int FractionBits = 22;
 

@@ -1,0 +1,83 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Parsing;
+using AdmNative.Core;
+using AdmNative.Diffusion;
+
+namespace AdmNative.Cli;
+
+/// <summary>The whole program: command line in, exit code out.</summary>
+internal static class AdmProgram
+{
+    /// <summary>Every verb there is.</summary>
+    public static RootCommand CreateRoot(Host host)
+    {
+        var root = new RootCommand("ADM / guided diffusion on .NET: sample, measure, inspect and convert models.")
+        {
+            Inspect.Create(host),
+        };
+        foreach (Option option in root.Options)
+        {
+            if (option is HelpOption help)
+            {
+                help.Action = new HelpText();
+            }
+        }
+
+        return root;
+    }
+
+    /// <summary>Runs one command line.</summary>
+    public static int Run(IReadOnlyList<string> args, Host host)
+    {
+        RootCommand root = CreateRoot(host);
+        string verb = "adm";
+        try
+        {
+            string[] words = Arguments.Normalise(root, args.Count == 0 ? ["--help"] : args, out verb);
+            ParseResult parsed = root.Parse(words, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
+            if (parsed.Errors.Count > 0)
+            {
+                throw new UsageException(string.Join('\n', parsed.Errors.Select(e => e.Message)));
+            }
+
+            return parsed.Invoke(new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+                Output = host.Out,
+                Error = host.Error,
+            });
+        }
+        catch (Exception e)
+        {
+            int code = CodeOf(e);
+            host.Error.WriteLine($"{verb}: {MessageOf(e)}");
+            if (code == ExitCode.Usage)
+            {
+                host.Error.WriteLine($"try '{verb} --help'");
+            }
+
+            return code;
+        }
+    }
+
+    /// <summary>The one place where exceptions become exit codes.</summary>
+    private static int CodeOf(Exception e) => e switch
+    {
+        UsageException or ConfigException => ExitCode.Usage,
+        DeviceUnavailableException => ExitCode.DeviceUnavailable,
+        CheckpointException or ShapeException => ExitCode.BadInput,
+        NumericException => ExitCode.NonFinite,
+        OperationCanceledException => ExitCode.Cancelled,
+        _ => ExitCode.Failed,
+    };
+
+    private static string MessageOf(Exception e) => e switch
+    {
+        OutOfMemoryException => $"out of memory ({e.Message}); try a smaller --batch_size",
+        UsageException or ConfigException or DeviceUnavailableException or NumericException or ShapeException
+            or OperationCanceledException or IOException or UnauthorizedAccessException => e.Message,
+        _ => $"internal error, please report it with the command line: {e}",
+    };
+}

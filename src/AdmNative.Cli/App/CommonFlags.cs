@@ -1,0 +1,21 @@
+using System.CommandLine;
+
+namespace AdmNative.Cli;
+
+/// <summary>Options every verb spells the same way.</summary>
+internal static class CommonFlags
+{
+    public const string OutputGroup = "Output";
+    public const string DeviceGroup = "Device";
+
+    public static Flag<bool> Json() => Flag.Bool("json", OutputGroup, false, "Print the result as one JSON document.");
+
+    public static Flag<bool> Quiet() => Flag.Bool("quiet", OutputGroup, false, "No progress and no notes on stderr; errors still show.");
+
+    public static Flag<string?> Out(string description) => Flag.Text("out", OutputGroup, null, "path", description, "output");
+
+    public static Flag<string?> Device() => Flag.Text(
+        "device", DeviceGroup, "auto", "auto|cpu|cuda[:N]|virtual", "Where to compute; auto takes cuda if there is one, else cpu, and says so.");
+
+    public static Flag<int?> Threads() => Flag.Int("threads", DeviceGroup, 0, "Threads of the cpu device; 0 means all cores. Results do not depend on it.", min: 0);
+}

@@ -1,0 +1,13 @@
+namespace AdmNative.Cli;
+
+/// <summary>What the process returns.</summary>
+internal static class ExitCode
+{
+    public const int Done = 0;
+    public const int Failed = 1;
+    public const int Usage = 2;
+    public const int DeviceUnavailable = 3;
+    public const int BadInput = 4;
+    public const int NonFinite = 5;
+    public const int Cancelled = 130;
+}

@@ -1,0 +1,12 @@
+using System.CommandLine;
+
+namespace AdmNative.Cli;
+
+/// <summary>adm inspect: every stage prints itself.</summary>
+internal static class Inspect
+{
+    public static Command Create(Host host) => new Verb("inspect", "Print a checkpoint, a schedule, a graph or a plan as text.")
+    {
+        InspectSchedule.Create(host),
+    };
+}
