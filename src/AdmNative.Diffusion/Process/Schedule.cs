@@ -43,10 +43,11 @@ public sealed class Schedule
 
         for (int t = 0; t < n; t++)
         {
-            if (!(betas[t] > 0 && betas[t] <= 1))
+            // A beta of 1 would leave nothing of x_0, and 1 / alphaBar would be infinite.
+            if (!(betas[t] > 0 && betas[t] < 1))
             {
-                throw new ConfigException($"beta of step {t} is {betas[t]}, outside (0,1]"
-                    + (originalSteps < 20 ? ": the linear schedule needs diffusion_steps of 20 or more" : ""));
+                throw new ConfigException($"beta of step {t} is {betas[t]}, it must lie between 0 and 1"
+                    + (originalSteps <= 20 ? ": a linear schedule needs diffusion_steps above 20" : ""));
             }
         }
 
@@ -179,7 +180,7 @@ public sealed class Schedule
         return FromBetas(betas);
     }
 
-    /// <summary>A process with the given betas, each in (0,1].</summary>
+    /// <summary>A process with the given betas, each between 0 and 1 (exclusive).</summary>
     public static Schedule FromBetas(ReadOnlySpan<double> betas) =>
         new(betas.ToArray(), [.. Enumerable.Range(0, betas.Length)], betas.Length);
 
