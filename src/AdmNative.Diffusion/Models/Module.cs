@@ -32,7 +32,7 @@ internal sealed class Module(Graph graph, string path)
         int c = x.Shape.Last;
         Node gamma = Parameter("weight", [c]);
         Node beta = Parameter("bias", [c]);
-        return Do(g => g.GroupNorm(x, gamma, beta, NetworkConfig.NormGroups, NetworkConfig.NormEps));
+        return Do(g => g.GroupNorm(x, gamma, beta, groups: NetworkConfig.NormGroups, eps: NetworkConfig.NormEps));
     }
 
     /// <summary>3x3 convolution with padding 1 to <paramref name="width"/> channels.</summary>
