@@ -1,3 +1,5 @@
+using AdmNative.Core;
+
 namespace AdmNative.Diffusion;
 
 /// <summary>The flags of the diffusion process that all programs share, with the reference's defaults.</summary>
@@ -30,7 +32,19 @@ public sealed record DiffusionFlags
     /// <summary>Fixed variance = posterior variance instead of beta; a library argument in the reference, a flag in its parent.</summary>
     public bool SigmaSmall { get; init; }
 
+    /// <summary>The process these flags mean.</summary>
+    public DiffusionConfig ToConfig() => new()
+    {
+        NoiseSchedule = NoiseSchedule,
+        Steps = DiffusionSteps,
+        Respacing = TimestepRespacing,
+        Mean = PredictXstart ? MeanKind.StartX : MeanKind.Epsilon,
+        Variance = LearnSigma ? VarianceKind.LearnedRange : SigmaSmall ? VarianceKind.FixedSmall : VarianceKind.FixedLarge,
+        Loss = UseKl ? LossKind.RescaledKl : RescaleLearnedSigmas ? LossKind.RescaledMse : LossKind.Mse,
+        RescaleTimesteps = RescaleTimesteps,
+    };
+
     /// <summary>The schedule with the steps this run keeps.</summary>
     /// <exception cref="ConfigException">The flags do not fit together.</exception>
-    public Schedule CreateSchedule() => Schedule.Create(NoiseSchedule, DiffusionSteps, TimestepRespacing);
+    public Schedule CreateSchedule() => ToConfig().CreateSchedule();
 }

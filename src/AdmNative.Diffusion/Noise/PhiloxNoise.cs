@@ -1,0 +1,106 @@
+using AdmNative.Core;
+
+namespace AdmNative.Diffusion;
+
+/// <summary>
+/// Noise that is a function of (seed, sample, step, element): an image does not depend on batch size, device or number of
+/// processes. Two models of one run (a base model and its upsampler) must use different seeds.
+/// </summary>
+/// <remarks>
+/// Definition, for any device. Words r0..r3 = Philox4x32-10 with
+/// <code>
+/// key     = (low 32 bits of seed, high 32 bits of seed)
+/// counter = (element / 4, t, low 32 bits of sample, high 32 bits of sample)
+/// </code>
+/// where element = (y * W + x) * C + c within one image, t = step of the running process as two's complement (x_T: -1), and sample
+/// is the image's index in the run. A pair of words (r0, r1), and in the same way (r2, r3), gives two normals (Box-Muller):
+/// <code>
+/// u1 = fma(float32(r0), 2^-32, 2^-33)      in (0, 1]; conversion and fma each round to nearest even, so u1 is exact to define
+/// u2 = float32(r1 >> 8) * 2^-24            in [0, 1); exact
+/// z0 = sqrt(-2 ln u1) * cos(2 pi u2),  z1 = sqrt(-2 ln u1) * sin(2 pi u2)
+/// </code>
+/// Elements 4k .. 4k+3 are z0, z1 of (r0, r1) and z0, z1 of (r2, r3). Here the formula is evaluated in double and rounded once, so
+/// another device agrees to the error of its own logarithm and sine. |z| is at most sqrt(66 ln 2) = 6.77.
+/// <para>A label is the upper 64 bits of the 128-bit product of classes and (r0 * 2^32 + r1), at counter (0, -2, sample).</para>
+/// </remarks>
+public sealed class PhiloxNoise : INoise
+{
+    private const int LabelStep = -2;
+
+    private readonly uint _key0;
+    private readonly uint _key1;
+
+    /// <summary>All noise of a seed.</summary>
+    public PhiloxNoise(ulong seed)
+    {
+        Seed = seed;
+        _key0 = unchecked((uint)seed);
+        _key1 = (uint)(seed >> 32);
+    }
+
+    /// <summary>The seed.</summary>
+    public ulong Seed { get; }
+
+    /// <inheritdoc/>
+    public void Normals(int t, long firstSample, Shape shape, Span<float> destination)
+    {
+        if (shape.Rank < 1 || destination.Length != shape.Elements)
+        {
+            throw new ShapeException($"noise: {destination.Length} values do not make {shape}");
+        }
+
+        int perSample = shape[0] == 0 ? 0 : destination.Length / shape[0];
+        for (int n = 0; n < shape[0]; n++)
+        {
+            Normals(t, firstSample + n, destination.Slice(n * perSample, perSample));
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Labels(long firstSample, int classes, Span<int> destination)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(classes, 1);
+        for (int n = 0; n < destination.Length; n++)
+        {
+            long sample = firstSample + n;
+            Philox.Block(_key0, _key1, 0, unchecked((uint)LabelStep), unchecked((uint)sample), unchecked((uint)(sample >> 32)),
+                out uint r0, out uint r1, out _, out _);
+            destination[n] = (int)Math.BigMul(((ulong)r0 << 32) | r1, (ulong)classes, out _);
+        }
+    }
+
+    /// <summary>Two normals from two words; the definition above.</summary>
+    internal static (float Z0, float Z1) BoxMuller(uint r0, uint r1)
+    {
+        float u1 = MathF.FusedMultiplyAdd(r0, 1f / (1L << 32), 1f / (1L << 33));
+        float u2 = (r1 >> 8) * (1f / (1 << 24));
+        double radius = Math.Sqrt(-2 * Math.Log(u1));
+        (double sin, double cos) = double.SinCosPi(2.0 * u2);
+        return ((float)(radius * cos), (float)(radius * sin));
+    }
+
+    private void Normals(int t, long sample, Span<float> destination)
+    {
+        uint sampleLow = unchecked((uint)sample);
+        uint sampleHigh = unchecked((uint)(sample >> 32));
+        for (int i = 0; i < destination.Length; i += 4)
+        {
+            Philox.Block(_key0, _key1, (uint)(i / 4), unchecked((uint)t), sampleLow, sampleHigh,
+                out uint r0, out uint r1, out uint r2, out uint r3);
+            (float z0, float z1) = BoxMuller(r0, r1);
+            (float z2, float z3) = BoxMuller(r2, r3);
+            if (i + 4 <= destination.Length)
+            {
+                destination[i] = z0;
+                destination[i + 1] = z1;
+                destination[i + 2] = z2;
+                destination[i + 3] = z3;
+            }
+            else
+            {
+                ReadOnlySpan<float> last = [z0, z1, z2];
+                last[..(destination.Length - i)].CopyTo(destination[i..]);
+            }
+        }
+    }
+}
