@@ -1,4 +1,4 @@
-using AdmNative.Core;
+using System.Runtime.Intrinsics;
 
 namespace AdmNative.Cpu.Kernels;
 
@@ -20,6 +20,22 @@ internal readonly record struct ConvGeometry(
     /// <summary>x[rows,inFeatures] by w[outFeatures,inFeatures]: a 1x1 convolution over images of one pixel.</summary>
     public static ConvGeometry Linear(int rows, int inFeatures, int outFeatures) =>
         new(rows, 1, 1, inFeatures, outFeatures, 1, 1, 1, 0, 0);
+}
+
+/// <summary>How a convolution is computed.</summary>
+internal enum ConvAlgorithm
+{
+    /// <summary>Whatever the cost model prefers.</summary>
+    Auto,
+
+    /// <summary>Matrix product over taps and channels.</summary>
+    Direct,
+
+    /// <summary>F(2x2, 3x3).</summary>
+    Winograd2,
+
+    /// <summary>F(4x4, 3x3).</summary>
+    Winograd4,
 }
 
 /// <summary>
@@ -46,13 +62,37 @@ internal abstract unsafe class ConvPlan
     /// to each run. When false PackedBytes is 0 and the weights are repacked block by block during the run.
     /// </param>
     public static ConvPlan Forward(in ConvGeometry geometry, Isa isa, int threads, bool resident) =>
-        new NaiveConv(geometry, false);
+        Create(geometry, false, isa, threads, resident, ConvAlgorithm.Auto);
 
     /// <summary>
     /// Input gradient: the run's x is dy[N,OutH,OutW,K] and its y is dx[N,H,W,C] = conv^T(dy, w) + residual; bias is not used.
     /// </summary>
     public static ConvPlan InputGrad(in ConvGeometry geometry, Isa isa, int threads, bool resident) =>
-        new NaiveConv(geometry, true);
+        Create(geometry, true, isa, threads, resident, ConvAlgorithm.Auto);
+
+    /// <summary>Either pass with a chosen algorithm, for tests and benchmarks.</summary>
+    public static ConvPlan Create(
+        in ConvGeometry geometry, bool inputGrad, Isa isa, int threads, bool resident, ConvAlgorithm algorithm) => isa switch
+        {
+            Isa.Avx512 => Create<Simd512, Vector512<float>>(geometry, inputGrad, threads, resident, algorithm),
+            Isa.Avx2 => Create<Simd256, Vector256<float>>(geometry, inputGrad, threads, resident, algorithm),
+            Isa.Portable => Create<Simd128, Vector128<float>>(geometry, inputGrad, threads, resident, algorithm),
+            _ => throw new ArgumentOutOfRangeException(nameof(isa), isa, "resolve the instruction set first"),
+        };
+
+    private static ConvPlan Create<S, V>(in ConvGeometry g, bool inputGrad, int threads, bool resident, ConvAlgorithm algorithm)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        bool winograd = g.R == 3 && g.S == 3 && g.Stride == 1 && g.PadH <= 2 && g.PadW <= 2;
+        if (winograd && algorithm != ConvAlgorithm.Direct)
+        {
+            if (algorithm == ConvAlgorithm.Winograd2)
+                return new WinogradConv<S, V, Winograd2<S, V>>(g, inputGrad, threads, resident);
+            return new WinogradConv<S, V, Winograd4<S, V>>(g, inputGrad, threads, resident);
+        }
+        return new NaiveConv(g, inputGrad);
+    }
 
     /// <summary>Fills <paramref name="packed"/> (64-byte aligned, PackedBytes long) from checkpoint-layout weights.</summary>
     public abstract void PackWeights(WorkerPool pool, float* w, float* packed);
