@@ -84,14 +84,27 @@ internal abstract unsafe class ConvPlan
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        bool winograd = g.R == 3 && g.S == 3 && g.Stride == 1 && g.PadH <= 2 && g.PadW <= 2;
-        if (winograd && algorithm != ConvAlgorithm.Direct)
+        if (algorithm == ConvAlgorithm.Auto)
         {
-            if (algorithm == ConvAlgorithm.Winograd2)
-                return new WinogradConv<S, V, Winograd2<S, V>>(g, inputGrad, threads, resident);
-            return new WinogradConv<S, V, Winograd4<S, V>>(g, inputGrad, threads, resident);
+            algorithm = Choose<S, V>(g, inputGrad);
         }
-        return new NaiveConv(g, inputGrad);
+
+        bool pointwise = g.R == 1 && g.S == 1 && g.Stride == 1 && g.PadH == 0 && g.PadW == 0;
+        return algorithm switch
+        {
+            ConvAlgorithm.Winograd4 => new WinogradConv<S, V, Winograd4<S, V>>(g, inputGrad, threads, resident),
+            ConvAlgorithm.Winograd2 => new WinogradConv<S, V, Winograd2<S, V>>(g, inputGrad, threads, resident),
+            _ when pointwise && g.N * g.H * g.W <= LinearFewRows<S, V>.MaxRows => new LinearFewRows<S, V>(g, inputGrad),
+            _ => new ConvDirect<S, V>(g, inputGrad, threads, resident),
+        };
+    }
+
+    private static ConvAlgorithm Choose<S, V>(in ConvGeometry g, bool inputGrad)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        bool winograd = g.R == 3 && g.S == 3 && g.Stride == 1 && g.PadH <= 2 && g.PadW <= 2;
+        return winograd && g.C >= 8 && g.K >= 8 ? ConvAlgorithm.Winograd4 : ConvAlgorithm.Direct;
     }
 
     /// <summary>Fills <paramref name="packed"/> (64-byte aligned, PackedBytes long) from checkpoint-layout weights.</summary>
@@ -128,91 +141,6 @@ internal abstract unsafe class ConvWeightGradPlan
 
     /// <summary>dw[K,C,R,S] = sum over pixels of dy[N,OutH,OutW,K] times the x[N,H,W,C] under it; overwrites dw.</summary>
     public abstract void Run(WorkerPool pool, float* x, long ldx, float* dy, long lddy, float* dw, byte* workspace);
-}
-
-/// <summary>Plain loops: what the plans return until the fast paths land.</summary>
-internal sealed unsafe class NaiveConv(ConvGeometry g, bool inputGrad) : ConvPlan
-{
-    public override string Algorithm => "loops";
-
-    public override long WorkspaceBytes => 0;
-
-    public override long PackedBytes => 0;
-
-    public override void PackWeights(WorkerPool pool, float* w, float* packed)
-    {
-    }
-
-    public override void Run(
-        WorkerPool pool, float* x, long ldx, float* w, float* packed, float* bias, float* residual, long ldr, float* y, long ldy,
-        byte* workspace) =>
-        pool.Run(g.N * (inputGrad ? g.H : g.OutH), new Job(g, inputGrad, x, ldx, w, bias, residual, ldr, y, ldy));
-
-    private readonly struct Job(
-        ConvGeometry g, bool inputGrad, float* x, long ldx, float* w, float* bias, float* residual, long ldr, float* y, long ldy)
-        : IPoolJob
-    {
-        public void Run(int task, int worker)
-        {
-            int width = inputGrad ? g.W : g.OutW;
-            for (int q = 0; q < width; q++)
-            {
-                long row = ((long)task * width) + q;
-                for (int k = 0; k < (inputGrad ? g.C : g.K); k++)
-                {
-                    float sum = inputGrad ? At(task / g.H, task % g.H, q, k) : Of(task / g.OutH, task % g.OutH, q, k);
-                    y[(row * ldy) + k] = sum + (bias is null ? 0 : bias[k]) + (residual is null ? 0 : residual[(row * ldr) + k]);
-                }
-            }
-        }
-
-        private float Of(int n, int p, int q, int k)
-        {
-            double sum = 0;
-            for (int r = 0; r < g.R; r++)
-            {
-                for (int s = 0; s < g.S; s++)
-                {
-                    int h = (p * g.Stride) + r - g.PadH;
-                    int v = (q * g.Stride) + s - g.PadW;
-                    if ((uint)h < (uint)g.H && (uint)v < (uint)g.W)
-                    {
-                        float* row = x + (((((long)n * g.H) + h) * g.W) + v) * ldx;
-                        for (int c = 0; c < g.C; c++)
-                        {
-                            sum += row[c] * (double)w[(((((long)k * g.C) + c) * g.R) + r) * g.S + s];
-                        }
-                    }
-                }
-            }
-
-            return (float)sum;
-        }
-
-        private float At(int n, int h, int v, int c)
-        {
-            double sum = 0;
-            for (int r = 0; r < g.R; r++)
-            {
-                for (int s = 0; s < g.S; s++)
-                {
-                    int p = h + g.PadH - r;
-                    int q = v + g.PadW - s;
-                    if (p % g.Stride == 0 && q % g.Stride == 0
-                        && (uint)(p / g.Stride) < (uint)g.OutH && (uint)(q / g.Stride) < (uint)g.OutW && p >= 0 && q >= 0)
-                    {
-                        float* row = x + (((((long)n * g.OutH) + (p / g.Stride)) * g.OutW) + (q / g.Stride)) * ldx;
-                        for (int k = 0; k < g.K; k++)
-                        {
-                            sum += row[k] * (double)w[(((((long)k * g.C) + c) * g.R) + r) * g.S + s];
-                        }
-                    }
-                }
-            }
-
-            return (float)sum;
-        }
-    }
 }
 
 /// <summary>Plain loops for the weight gradient.</summary>

@@ -72,6 +72,12 @@ internal readonly unsafe struct ConvWeights<S, V> where S : struct, ISimd<V> whe
         if (_inputGrad)
         {
             float* from = _w + ((((long)first * _produced) + lane) * _taps);   // [K = reduced][C = produced][tap]
+            if (_taps == 1)
+            {
+                S.Store(to, lanes == S.Width ? S.Load(from) : S.LoadPartial(from, lanes));
+                return;
+            }
+
             for (int t = 0; t < _taps; t += S.Width)
             {
                 S.Transpose(from + t, _taps, lanes, Math.Min(S.Width, _taps - t), to + (t * S.Width));

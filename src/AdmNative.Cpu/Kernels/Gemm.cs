@@ -65,6 +65,37 @@ internal static unsafe class Gemm<S, V> where S : struct, ISimd<V> where V : unm
     public static int PanelVectors(int left) =>
         MaxVectors == 2 ? Math.Min(left, 2) : left == 4 || left == 2 ? 2 : left == 1 ? 1 : 3;
 
+    /// <summary>Number of panels that cover so many vectors, and vectors in the widest.</summary>
+    public static int Panels(int vectors, out int widest)
+    {
+        int panels = 0;
+        widest = 0;
+        for (int left = vectors; left > 0; panels++)
+        {
+            int n = PanelVectors(left);
+            widest = Math.Max(widest, n);
+            left -= n;
+        }
+
+        return panels;
+    }
+
+    /// <summary>First vector and number of vectors of a panel.</summary>
+    public static (int First, int Count) PanelAt(int vectors, int panel)
+    {
+        int first = 0;
+        while (true)
+        {
+            int n = PanelVectors(vectors - first);
+            if (panel-- == 0)
+            {
+                return (first, n);
+            }
+
+            first += n;
+        }
+    }
+
     /// <summary>Rows of the register tile for panels of that many vectors.</summary>
     public static int RowsFor(int vectors) => S.Registers < 32 ? 6 : vectors == 3 ? 8 : 12;
 

@@ -67,7 +67,7 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
         _tilesW = (_outW + F.Out - 1) / F.Out;
         _tiles = g.N * _tilesH * _tilesW;
         _vectors = (_co + w - 1) / w;
-        _panels = Panels(_vectors, out int widest);
+        _panels = Gemm<S, V>.Panels(_vectors, out int widest);
         _widest = widest * w;
         int rows = Gemm<S, V>.RowsFor(widest);
 
@@ -160,37 +160,6 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
         }
     }
 
-    /// <summary>Number of panels that cover <paramref name="vectors"/>, and vectors in the widest.</summary>
-    private static int Panels(int vectors, out int widest)
-    {
-        int panels = 0;
-        widest = 0;
-        for (int left = vectors; left > 0; panels++)
-        {
-            int n = Gemm<S, V>.PanelVectors(left);
-            widest = Math.Max(widest, n);
-            left -= n;
-        }
-
-        return panels;
-    }
-
-    /// <summary>First vector and width of a panel.</summary>
-    private (int First, int Count) PanelAt(int panel)
-    {
-        int first = 0;
-        while (true)
-        {
-            int n = Gemm<S, V>.PanelVectors(_vectors - first);
-            if (panel-- == 0)
-            {
-                return (first, n);
-            }
-
-            first += n;
-        }
-    }
-
     /// <summary>
     /// Rounds the distance between matrices so that the same element of all of them falls into different cache sets: transforms
     /// write one vector to each matrix, and a distance near a multiple of 4096 bytes would send them all to one set.
@@ -237,7 +206,7 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
             {
                 case Phase.Weights:
                 {
-                    (int first, int count) = p.PanelAt(task / Parts);
+                    (int first, int count) = Gemm<S, V>.PanelAt(p._vectors, task / Parts);
                     int step = ((p._ci / Parts) + S.Width - 1) / S.Width * S.Width;
                     int part = task % Parts;
                     int begin = part * step;
@@ -261,7 +230,7 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
                     TransformInput(begin, tiles, 0, p._ci, v, scratch);
                     for (int panel = 0; panel < p._panels; panel++)
                     {
-                        (int first, int count) = p.PanelAt(panel);
+                        (int first, int count) = Gemm<S, V>.PanelAt(p._vectors, panel);
                         Multiply(tiles, p._ci, v, Shared + (panel * e * p._us), count, m, false);
                         TransformOutput(begin, tiles, first, count, m, scratch);
                     }
@@ -285,7 +254,7 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
                 {
                     int panel = task / p._groups;
                     int group = task % p._groups;
-                    (int first, int count) = p.PanelAt(panel);
+                    (int first, int count) = Gemm<S, V>.PanelAt(p._vectors, panel);
                     float* u = own;
                     float* m = own + (e * p._us);
                     float* scratch = m + (e * p._ms);
