@@ -24,7 +24,7 @@ public sealed record Silu : Op
 
     /// <inheritdoc/>
     public override Node?[] Gradient(Graph graph, Node node, Node dy, ReadOnlySpan<bool> wanted) =>
-        [graph.Add(new SiluGrad(), node.Inputs[0], dy)];
+        [wanted[0] ? graph.Add(new SiluGrad(), node.Inputs[0], dy) : null];
 
     /// <inheritdoc/>
     public override bool InPlace(int input) => true;

@@ -85,12 +85,18 @@ public sealed record VlbPerSample(MeanKind Mean, VarianceKind Variance, bool Cli
             }
         }
 
-        // Coefficients 0: the likelihood branch. x0 reaches both edge bins.
+        // Coefficients 0: the likelihood branch, with means near x0, as f32 cannot tell the CDFs of far tails apart. First with a wide
+        // Gaussian and x0 in the edge bins too, then narrow as at the end of sampling.
         yield return new(
             new VlbPerSample(MeanKind.PreviousX, VarianceKind.Learned, false),
             [x, x, x, coef, x],
-            Scale: [1, 1.3, 1, 0, 1],
-            Offset: [0, 0, 0, 0, -2]);
+            Scale: [0.3, 1.3, 1, 0, 1],
+            Offset: [0, 0, 0, 0, 1]);
+        yield return new(
+            new VlbPerSample(MeanKind.PreviousX, VarianceKind.Learned, true),
+            [x, x, x, coef, x],
+            Scale: [0.02, 0.02, 1, 0, 1],
+            Offset: [0.5, 0.5, 0, 0, -8]);
         yield return new(new VlbPerSample(MeanKind.StartX, VarianceKind.FixedLarge, true), [x, x, x, coef], Scale: [1, 1.3, 1, 0]);
     }
 }
