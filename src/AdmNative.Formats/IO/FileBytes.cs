@@ -30,7 +30,16 @@ internal sealed class FileBytes : IDisposable
             throw new CheckpointException("is a folder; give the file inside it", path);
         }
 
-        SafeFileHandle handle = File.OpenHandle(path, options: FileOptions.RandomAccess);
+        SafeFileHandle handle;
+        try
+        {
+            handle = File.OpenHandle(path, options: FileOptions.RandomAccess);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            throw new CheckpointException("may not be read by this user", path, e);
+        }
+
         try
         {
             return new FileBytes(path, handle, RandomAccess.GetLength(handle));

@@ -3,7 +3,7 @@ using AdmNative.Core;
 
 namespace AdmNative.Formats;
 
-/// <summary>Elements at strides, gathered into row-major order.</summary>
+/// <summary>Elements at strides, gathered into place.</summary>
 internal static class Strided
 {
     /// <summary>Row-major strides, in elements.</summary>
@@ -14,7 +14,7 @@ internal static class Strided
         for (int i = shape.Rank - 1; i >= 0; i--)
         {
             strides[i] = stride;
-            stride *= Math.Max(shape.Dim(i), 1);
+            stride = unchecked(stride * Math.Max(shape.Dim(i), 1));     // wraps only where there are no elements
         }
 
         return strides;
@@ -28,57 +28,80 @@ internal static class Strided
         for (int i = 0; i < shape.Rank; i++)
         {
             strides[i] = stride;
-            stride *= Math.Max(shape.Dim(i), 1);
+            stride = unchecked(stride * Math.Max(shape.Dim(i), 1));     // wraps only where there are no elements
         }
 
         return strides;
     }
 
+    /// <summary>True if walking the shape at these strides visits elements one after the other.</summary>
+    public static bool IsRowMajor(Shape shape, ReadOnlySpan<long> strides)
+    {
+        long[] expected = RowMajor(shape);
+        for (int i = 0; i < strides.Length; i++)
+        {
+            if (shape.Dim(i) > 1 && strides[i] != expected[i])
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     /// <summary>
-    /// destination[i0,i1,...] = source[sum(i_k * strides_k)], row-major destination. Indices outside the source throw
-    /// (the callers check them beforehand with names the user knows).
+    /// destination[sum(i_k * to_k)] = source[sum(i_k * from_k)] for every index of the shape. Indices outside either
+    /// span throw; callers check them beforehand with names the user knows.
     /// </summary>
-    public static void Gather(ReadOnlySpan<byte> source, Shape shape, ReadOnlySpan<long> strides, int elementBytes, Span<byte> destination)
+    public static void Copy(ReadOnlySpan<byte> source, ReadOnlySpan<long> from, Span<byte> destination, ReadOnlySpan<long> to, Shape shape, int elementBytes)
     {
         switch (elementBytes)
         {
-            case 1: Gather(source, shape, strides, destination); break;
-            case 2: Gather(MemoryMarshal.Cast<byte, ushort>(source), shape, strides, MemoryMarshal.Cast<byte, ushort>(destination)); break;
-            case 4: Gather(MemoryMarshal.Cast<byte, uint>(source), shape, strides, MemoryMarshal.Cast<byte, uint>(destination)); break;
-            case 8: Gather(MemoryMarshal.Cast<byte, ulong>(source), shape, strides, MemoryMarshal.Cast<byte, ulong>(destination)); break;
+            case 1: Copy(source, from, destination, to, shape); break;
+            case 2: Copy(Cast<ushort>(source), from, MemoryMarshal.Cast<byte, ushort>(destination), to, shape); break;
+            case 4: Copy(Cast<uint>(source), from, MemoryMarshal.Cast<byte, uint>(destination), to, shape); break;
+            case 8: Copy(Cast<ulong>(source), from, MemoryMarshal.Cast<byte, ulong>(destination), to, shape); break;
             default: throw new ArgumentOutOfRangeException(nameof(elementBytes), elementBytes, "elements are 1, 2, 4 or 8 bytes");
         }
     }
 
-    private static void Gather<T>(ReadOnlySpan<T> source, Shape shape, ReadOnlySpan<long> strides, Span<T> destination) where T : unmanaged
+    private static ReadOnlySpan<T> Cast<T>(ReadOnlySpan<byte> bytes) where T : unmanaged => MemoryMarshal.Cast<byte, T>(bytes);
+
+    private static void Copy<T>(ReadOnlySpan<T> source, ReadOnlySpan<long> from, Span<T> destination, ReadOnlySpan<long> to, Shape shape)
+        where T : unmanaged
     {
         if (shape.Elements == 0)
         {
             return;
         }
 
-        int rank = shape.Rank;
-        long inner = rank == 0 ? 1 : shape.Dim(rank - 1);
-        long innerStride = rank == 0 ? 0 : strides[rank - 1];
-        var index = new long[rank];
-        long row = 0;
-        for (int at = 0; ;)
+        int last = shape.Rank - 1;
+        long inner = last < 0 ? 1 : shape.Dim(last);
+        long fromStep = last < 0 ? 0 : from[last];
+        long toStep = last < 0 ? 0 : to[last];
+        var index = new long[shape.Rank];
+        long fromRow = 0;
+        long toRow = 0;
+        while (true)
         {
-            for (long i = 0, from = row; i < inner; i++, from += innerStride)
+            for (long i = 0; i < inner; i++)
             {
-                destination[at++] = source[checked((int)from)];
+                destination[checked((int)(toRow + (i * toStep)))] = source[checked((int)(fromRow + (i * fromStep)))];
             }
 
-            int d = rank - 2;
+            // Odometer over the outer dimensions.
+            int d = last - 1;
             for (; d >= 0; d--)
             {
-                row += strides[d];
+                fromRow += from[d];
+                toRow += to[d];
                 if (++index[d] < shape.Dim(d))
                 {
                     break;
                 }
 
-                row -= strides[d] * index[d];
+                fromRow -= from[d] * index[d];
+                toRow -= to[d] * index[d];
                 index[d] = 0;
             }
 

@@ -183,7 +183,7 @@ internal sealed class ZipReader
         }
 
         ReadZip64Extra(extra, ref bytes, ref compressed, ref header);
-        if (bytes < 0 || compressed < 0 || header < 0 || bytes > (compressed + 1) * MaxRatio || (method == ZipMember.Stored && bytes != compressed))
+        if (bytes < 0 || compressed < 0 || header < 0 || (bytes / MaxRatio) - 1 > compressed || (method == ZipMember.Stored && bytes != compressed))
         {
             throw Damaged(file, $"member '{name}' claims {bytes} bytes from {compressed} compressed ones at {header}");
         }
@@ -254,7 +254,8 @@ internal sealed class ZipReader
                 throw Damaged(file, $"member '{member.Name}' holds {(got == 0 ? "fewer" : "more")} bytes than the {member.Bytes} recorded");
             }
 
-            if (_position == member.Bytes && _crc != member.Crc)
+            // A recorded 0 means "not computed": torch can be told to skip it.
+            if (_position == member.Bytes && _crc != member.Crc && member.Crc != 0)
             {
                 throw Damaged(file, $"member '{member.Name}' has checksum {_crc:x8}, recorded is {member.Crc:x8}");
             }

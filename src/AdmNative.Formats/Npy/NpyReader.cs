@@ -125,7 +125,7 @@ public sealed class NpyReader : IDisposable
         var columns = new byte[_header.DataBytes];
         Fill(columns);
         var rows = new byte[columns.Length];
-        Strided.Gather(columns, Shape, Strided.ColumnMajor(Shape), DType.SizeBytes(), rows);
+        Strided.Copy(columns, Strided.ColumnMajor(Shape), rows, Strided.RowMajor(Shape), Shape, DType.SizeBytes());
         return rows;
     }
 

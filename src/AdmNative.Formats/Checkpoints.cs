@@ -1,0 +1,35 @@
+using AdmNative.Core;
+
+namespace AdmNative.Formats;
+
+/// <summary>Opens checkpoints by what they are, not by what they are called.</summary>
+public static class Checkpoints
+{
+    /// <summary>Opens a torch file (either container) or a safetensors file; reads no tensor data.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="key">Which entry of a torch file holds the tensors, where there are several dictionaries of them.</param>
+    /// <exception cref="CheckpointException">Another kind of file (the message says which), damaged, or without named tensors.</exception>
+    public static TensorFile Open(string path, string? key = null)
+    {
+        FileBytes file = FileBytes.Open(path);
+        try
+        {
+            switch (FileKinds.Of(file))
+            {
+                case FileKind.Zip or FileKind.TorchLegacy:
+                    TorchFile torch = TorchFile.Open(file);
+                    return new TensorFile(torch.AsTensorSource(key), torch);
+                case FileKind.Safetensors:
+                    SafetensorsFile safetensors = SafetensorsFile.Open(file);
+                    return new TensorFile(safetensors, safetensors);
+                case var kind:
+                    throw FileKinds.NotA("checkpoint (torch .pt or .safetensors)", kind, file);
+            }
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+}
