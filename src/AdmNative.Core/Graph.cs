@@ -140,6 +140,9 @@ public sealed class Graph
         _outputs.Add((name, node));
     }
 
+    /// <summary>Forgets the named results, so that values marked to survive the passes can be used and others declared.</summary>
+    public void ClearOutputs() => _outputs.Clear();
+
     /// <summary>Names the nodes built until the result is disposed, for dumps and per-op tables.</summary>
     public IDisposable Scope(string name)
     {
