@@ -1,0 +1,80 @@
+using AdmNative.Core;
+using AdmNative.Diffusion;
+using AdmNative.Formats;
+
+namespace AdmNative.Tests;
+
+/// <summary>
+/// Recorded runs of the reference (tests/golden/README.md), replayed. Agreement: 1e-4 of each tensor's largest magnitude for one network
+/// evaluation and its gradients. Trajectories feed their own results back for 20 to 25 steps: 2e-3 for every step.
+/// </summary>
+public class GoldenTests
+{
+    private const double OneEvaluation = 1e-4;
+    private const double Trajectory = 2e-3;
+
+    public static TheoryData<string, string> Cases(string folder, string backends)
+    {
+        var data = new TheoryData<string, string>();
+        foreach (string directory in Directory.GetDirectories(Repo.Path("tests", "golden", folder)).Order(StringComparer.Ordinal))
+        {
+            foreach (string backend in backends.Split(','))
+            {
+                data.Add($"{folder}/{Path.GetFileName(directory)}", backend);
+            }
+        }
+
+        return data;
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases), "unet", "twin-f32")]
+    [MemberData(nameof(Cases), "superres", "twin-f32")]
+    [MemberData(nameof(Cases), "classifier", "twin-f32")]
+    public void Model(string name, string backend) =>
+        Check(name, backend, ReplayKind.Model, OneEvaluation, (config, device, input) => Replay.Model(config, device, Weights(config), input));
+
+    [Theory]
+    [MemberData(nameof(Cases), "loss", "twin-f32")]
+    public void Loss(string name, string backend) =>
+        Check(name, backend, ReplayKind.Loss, OneEvaluation, (config, device, input) => Replay.Loss(config, device, Weights(config), input));
+
+    [Theory]
+    [MemberData(nameof(Cases), "sample", "twin-f32")]
+    public void Sample(string name, string backend) =>
+        Check(name, backend, ReplayKind.Sample, Trajectory, (config, device, input) => Replay.Sample(
+            config, device, Weights(config), new ComputedWeights(config.Classifier!, config.Seed), input));
+
+    [Theory]
+    [InlineData("bpd", "twin-f32")]
+    public void Bpd(string name, string backend) =>
+        Check(name, backend, ReplayKind.Bpd, OneEvaluation, (config, device, input) => Replay.Bpd(config, device, Weights(config), input));
+
+    [Theory]
+    [InlineData("ddim-reverse", "twin-f32")]
+    public void DdimReverse(string name, string backend) =>
+        Check(name, backend, ReplayKind.DdimReverse, Trajectory, (config, device, input) => Replay.DdimReverse(config, device, Weights(config), input));
+
+    private static ComputedWeights Weights(ReplayConfig config) => new(config.Model, config.Seed);
+
+    // Every recorded array that is not an input of the case must come back.
+    private static void Check(
+        string name, string backend, ReplayKind kind, double tolerance,
+        Func<ReplayConfig, IBackend, NpzFile, IReadOnlyDictionary<string, Tensor>> replay)
+    {
+        ReplayConfig config = ReplayConfig.Load(Repo.Path("tests", "golden", name, "config.json"), kind);
+        using NpzFile recorded = NpzFile.Open(Repo.Path("tests", "golden", name, "io.npz"));
+        using IBackend device = Backends.Create(backend);
+
+        IReadOnlyDictionary<string, Tensor> found = replay(config, device, recorded);
+
+        string[] inputs = ["x", "t", "y", "w", "low_res", "noise", "x_T", "x0"];
+        string[] outputs = [.. recorded.Names.Except(inputs)];
+        Assert.NotEmpty(outputs);
+        foreach (string output in outputs)
+        {
+            Assert.True(found.ContainsKey(output), $"{name}: {output} was not computed");
+            Agreement.Check($"{name} on {backend}: {output}", recorded.Read(output), found[output], tolerance);
+        }
+    }
+}
