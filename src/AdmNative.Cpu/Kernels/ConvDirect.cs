@@ -240,41 +240,46 @@ internal sealed unsafe class ConvDirect<S, V> : ConvPlan
                     int h = (i * pixels.InStep) + pixels.Taps[tap].H;
                     int q = (j * pixels.InStep) + pixels.Taps[tap].W;
                     bool inside = (uint)h < (uint)pixels.InH && (uint)q < (uint)pixels.InW;
-                    Copy(windows, inside ? image + ((((long)h * pixels.InW) + q) * Ldx) + c : null, count);
+                    Windows<S, V>.Copy(windows, inside ? image + ((((long)h * pixels.InW) + q) * Ldx) + c : null, count);
                     windows += count;
                     left -= count;
                 }
             }
         }
+    }
+}
 
-        private static void Copy(float* to, float* from, int count)
+/// <summary>Copies of short runs of channels.</summary>
+internal static unsafe class Windows<S, V> where S : struct, ISimd<V> where V : unmanaged
+{
+    /// <summary>to[0..count) = from[0..count), or zeros if from is null.</summary>
+    public static void Copy(float* to, float* from, int count)
+    {
+        int w = S.Width;
+        int i = 0;
+        if (from is null)
         {
-            int w = S.Width;
-            int i = 0;
-            if (from is null)
-            {
-                for (; i + w <= count; i += w)
-                {
-                    S.Store(to + i, S.Zero);
-                }
-
-                if (i < count)
-                {
-                    S.StorePartial(to + i, S.Zero, count - i);
-                }
-
-                return;
-            }
-
             for (; i + w <= count; i += w)
             {
-                S.Store(to + i, S.Load(from + i));
+                S.Store(to + i, S.Zero);
             }
 
             if (i < count)
             {
-                S.StorePartial(to + i, S.LoadPartial(from + i, count - i), count - i);
+                S.StorePartial(to + i, S.Zero, count - i);
             }
+
+            return;
+        }
+
+        for (; i + w <= count; i += w)
+        {
+            S.Store(to + i, S.Load(from + i));
+        }
+
+        if (i < count)
+        {
+            S.StorePartial(to + i, S.LoadPartial(from + i, count - i), count - i);
         }
     }
 }

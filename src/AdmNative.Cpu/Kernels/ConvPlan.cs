@@ -137,51 +137,36 @@ internal abstract unsafe class ConvWeightGradPlan
     public abstract long WorkspaceBytes { get; }
 
     /// <summary>Chooses the algorithm.</summary>
-    public static ConvWeightGradPlan Create(in ConvGeometry geometry, Isa isa, int threads) => new NaiveWeightGrad(geometry);
+    public static ConvWeightGradPlan Create(in ConvGeometry geometry, Isa isa, int threads) =>
+        Create(geometry, isa, threads, ConvAlgorithm.Auto);
+
+    /// <summary>With a chosen algorithm, for tests and benchmarks.</summary>
+    public static ConvWeightGradPlan Create(in ConvGeometry geometry, Isa isa, int threads, ConvAlgorithm algorithm) => isa switch
+    {
+        Isa.Avx512 => Create<Simd512, Vector512<float>>(geometry, threads, algorithm),
+        Isa.Avx2 => Create<Simd256, Vector256<float>>(geometry, threads, algorithm),
+        Isa.Portable => Create<Simd128, Vector128<float>>(geometry, threads, algorithm),
+        _ => throw new ArgumentOutOfRangeException(nameof(isa), isa, "resolve the instruction set first"),
+    };
+
+    private static ConvWeightGradPlan Create<S, V>(in ConvGeometry g, int threads, ConvAlgorithm algorithm)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        if (algorithm == ConvAlgorithm.Auto)
+        {
+            bool winograd = g.R == 3 && g.S == 3 && g.Stride == 1 && g.PadH <= 2 && g.PadW <= 2;
+            algorithm = winograd && g.C >= 8 && g.K >= 8 ? ConvAlgorithm.Winograd4 : ConvAlgorithm.Direct;
+        }
+
+        return algorithm switch
+        {
+            ConvAlgorithm.Winograd4 => new WinogradWeightGrad<S, V, Winograd4<S, V>>(g, threads),
+            ConvAlgorithm.Winograd2 => new WinogradWeightGrad<S, V, Winograd2<S, V>>(g, threads),
+            _ => new ConvWeightGradDirect<S, V>(g, threads),
+        };
+    }
 
     /// <summary>dw[K,C,R,S] = sum over pixels of dy[N,OutH,OutW,K] times the x[N,H,W,C] under it; overwrites dw.</summary>
     public abstract void Run(WorkerPool pool, float* x, long ldx, float* dy, long lddy, float* dw, byte* workspace);
-}
-
-/// <summary>Plain loops for the weight gradient.</summary>
-internal sealed unsafe class NaiveWeightGrad(ConvGeometry g) : ConvWeightGradPlan
-{
-    public override string Algorithm => "loops";
-
-    public override long WorkspaceBytes => 0;
-
-    public override void Run(WorkerPool pool, float* x, long ldx, float* dy, long lddy, float* dw, byte* workspace) =>
-        pool.Run(g.K, new Job(g, x, ldx, dy, lddy, dw));
-
-    private readonly struct Job(ConvGeometry g, float* x, long ldx, float* dy, long lddy, float* dw) : IPoolJob
-    {
-        public void Run(int k, int worker)
-        {
-            for (int i = 0; i < g.C * g.R * g.S; i++)
-            {
-                int c = i / (g.R * g.S);
-                int r = i / g.S % g.R;
-                int s = i % g.S;
-                double sum = 0;
-                for (int n = 0; n < g.N; n++)
-                {
-                    for (int p = 0; p < g.OutH; p++)
-                    {
-                        int h = (p * g.Stride) + r - g.PadH;
-                        for (int q = 0; q < g.OutW; q++)
-                        {
-                            int v = (q * g.Stride) + s - g.PadW;
-                            if ((uint)h < (uint)g.H && (uint)v < (uint)g.W)
-                            {
-                                sum += x[((((((long)n * g.H) + h) * g.W) + v) * ldx) + c]
-                                    * (double)dy[((((((long)n * g.OutH) + p) * g.OutW) + q) * lddy) + k];
-                            }
-                        }
-                    }
-                }
-
-                dw[((long)k * g.C * g.R * g.S) + i] = (float)sum;
-            }
-        }
-    }
 }

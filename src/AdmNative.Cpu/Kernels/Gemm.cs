@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace AdmNative.Cpu.Kernels;
 
@@ -114,29 +115,30 @@ internal static unsafe class Gemm<S, V> where S : struct, ISimd<V> where V : unm
     /// <param name="ldd">Row stride of d.</param>
     /// <param name="c">Result.</param>
     /// <param name="ldc">Row stride of c.</param>
+    /// <param name="next">The A of the next call if it is worth prefetching: m * k elements; else null.</param>
     public static void Panel(
         int m, int k, float* a, nint ar, nint ak, float* b, nint bk, int vectors, int columns, float* bias, float* d, nint ldd, float* c,
-        nint ldc)
+        nint ldc, float* next = null)
     {
         switch (vectors)
         {
             case 3:
-                Rows<N8, N3>(m, k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc);
+                Rows<N8, N3>(m, k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc, next);
                 break;
             case 2 when S.Registers >= 32:
-                Rows<N12, N2>(m, k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc);
+                Rows<N12, N2>(m, k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc, next);
                 break;
             case 2:
-                Rows<N6, N2>(m, k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc);
+                Rows<N6, N2>(m, k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc, next);
                 break;
             default:
                 if (S.Registers >= 32)
                 {
-                    Rows<N12, N1>(m, k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc);
+                    Rows<N12, N1>(m, k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc, next);
                 }
                 else
                 {
-                    Rows<N6, N1>(m, k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc);
+                    Rows<N6, N1>(m, k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc, next);
                 }
 
                 break;
@@ -144,7 +146,8 @@ internal static unsafe class Gemm<S, V> where S : struct, ISimd<V> where V : unm
     }
 
     private static void Rows<TR, TC>(
-        int m, int k, float* a, nint ar, nint ak, float* b, nint bk, int columns, float* bias, float* d, nint ldd, float* c, nint ldc)
+        int m, int k, float* a, nint ar, nint ak, float* b, nint bk, int columns, float* bias, float* d, nint ldd, float* c, nint ldc,
+        float* next)
         where TR : struct, IConst
         where TC : struct, IConst
     {
@@ -154,33 +157,34 @@ internal static unsafe class Gemm<S, V> where S : struct, ISimd<V> where V : unm
             if (m >= TR.Value)
             {
                 rows = TR.Value;
-                Tile<TR, TC>(k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc);
+                Tile<TR, TC>(k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc, next);
             }
             else if (TR.Value > 8 && m >= 8)
             {
                 rows = 8;
-                Tile<N8, TC>(k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc);
+                Tile<N8, TC>(k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc, next);
             }
             else if (m >= 4)
             {
                 rows = 4;
-                Tile<N4, TC>(k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc);
+                Tile<N4, TC>(k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc, next);
             }
             else if (m >= 2)
             {
                 rows = 2;
-                Tile<N2, TC>(k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc);
+                Tile<N2, TC>(k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc, next);
             }
             else
             {
                 rows = 1;
-                Tile<N1, TC>(k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc);
+                Tile<N1, TC>(k, a, ar, ak, b, bk, columns, bias, d, ldd, c, ldc, next);
             }
 
             m -= rows;
             a += rows * ar;
             c += rows * ldc;
             d = d is null ? null : d + (rows * ldd);
+            next = next is null ? null : next + ((nint)rows * k);
         }
     }
 
@@ -188,7 +192,8 @@ internal static unsafe class Gemm<S, V> where S : struct, ISimd<V> where V : unm
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     [SkipLocalsInit]
     private static void Tile<TR, TC>(
-        int k, float* a, nint ar, nint ak, float* b, nint bk, int columns, float* bias, float* d, nint ldd, float* c, nint ldc)
+        int k, float* a, nint ar, nint ak, float* b, nint bk, int columns, float* bias, float* d, nint ldd, float* c, nint ldc,
+        float* next)
         where TR : struct, IConst
         where TC : struct, IConst
     {
@@ -227,12 +232,20 @@ internal static unsafe class Gemm<S, V> where S : struct, ISimd<V> where V : unm
         nint ar3 = 3 * ar;
         float* a4 = a + (4 * ar);
         float* a8 = a + (8 * ar);
+        nint pace = next is null ? 0 : TR.Value;
+        next = next is null ? a : next;
         for (; k > 0; k--)
         {
             V b0 = S.Load(b);
             V b1 = TC.Value > 1 ? S.Load(b + w) : S.Zero;
             V b2 = TC.Value > 2 ? S.Load(b + (2 * w)) : S.Zero;
             b += bk;
+            if (Sse.IsSupported)
+            {
+                Sse.Prefetch1(next);
+                next += pace;
+            }
+
             Step<TC>(S.Broadcast(a[0]), b0, b1, b2, ref c00, ref c01, ref c02);
             if (TR.Value > 1)
             {

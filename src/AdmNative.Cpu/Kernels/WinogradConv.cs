@@ -15,8 +15,8 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
     where F : struct, IWinograd<V>
 {
     private const int SmallWeightBytes = 1300 * 1024;
-    private const int ChunkWeightBytes = 1400 * 1024;
-    private const int BlockSumBytes = 700 * 1024;
+    private const int ChunkWeightBytes = 680 * 1024;
+    private const int BlockSumBytes = 450 * 1024;
 
     private readonly ConvGeometry _g;
     private readonly bool _inputGrad;
@@ -79,7 +79,7 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
             _chunks = 1;
             int target = Math.Max(1, 16 * 16 / w / rows);
             _block = Math.Min(target * rows, Math.Max(1, (_tiles + threads - 1) / threads));
-            _us = Stride((long)_ci * _widest, _widest);
+            _us = WinogradLayout.Stride((long)_ci * _widest, _widest);
         }
         else
         {
@@ -90,7 +90,7 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
             int fit = Math.Max(rows, (int)(BlockSumBytes / ((long)e * _widest * 4)) / rows * rows);
             int blocks = (_tiles + fit - 1) / fit;
             _block = (((_tiles + blocks - 1) / blocks) + rows - 1) / rows * rows;
-            _us = Stride((long)_chunk * _widest, _widest);
+            _us = WinogradLayout.Stride((long)_chunk * _widest, _widest);
         }
 
         _block = Math.Min(_block, _tiles);
@@ -102,11 +102,11 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
         }
 
         _ldv = (_chunk + w - 1) / w * w;
-        _vs = Stride((long)(_small ? _block : _tiles) * _ldv, w);
-        _ms = Stride((long)_block * _widest, _widest);
+        _vs = WinogradLayout.Stride((long)(_small ? _block : _tiles) * _ldv, w);
+        _ms = WinogradLayout.Stride((long)_block * _widest, _widest);
         long scratch = Math.Max(e * w, ConvWeights<S, V>.ScratchElements(g)) + (e * w);
-        _sharedElements = _small ? Round(e * _us * _panels) : Round(e * _vs * _chunks);
-        _workerElements = Round((_small ? e * _vs : e * _us) + (e * _ms) + scratch);
+        _sharedElements = _small ? WinogradLayout.Round(e * _us * _panels) : WinogradLayout.Round(e * _vs * _chunks);
+        _workerElements = WinogradLayout.Round((_small ? e * _vs : e * _us) + (e * _ms) + scratch);
     }
 
     /// <inheritdoc/>
@@ -159,19 +159,6 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
             pool.Run(_panels * _groups, job);
         }
     }
-
-    /// <summary>
-    /// Rounds the distance between matrices so that the same element of all of them falls into different cache sets: transforms
-    /// write one vector to each matrix, and a distance near a multiple of 4096 bytes would send them all to one set.
-    /// </summary>
-    private static nint Stride(long elements, int step)
-    {
-        long rounded = (elements + 15) / 16 * 16;
-        long over = rounded % 1024;
-        return (nint)(over < step ? rounded - over + step : over > 1024 - step ? rounded - over + 1024 + step : rounded);
-    }
-
-    private static long Round(long elements) => (elements + 1023) / 1024 * 1024;
 
     private enum Phase
     {
@@ -314,34 +301,22 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
         private readonly void TransformInput(int begin, int tiles, int c, int channels, float* v, float* scratch)
         {
             WinogradConv<S, V, F> p = Plan;
-            int tj = begin % p._tilesW;
-            int ti = begin / p._tilesW % p._tilesH;
-            int n = begin / p._tilesW / p._tilesH;
+            var tile = new TilePosition(begin, p._tilesH, p._tilesW);
             nint column = (nint)Ldx;
             nint row = (nint)(p._inW * Ldx);
-            for (int t = 0; t < tiles; t++)
+            for (int t = 0; t < tiles; t++, tile.Next())
             {
-                int h = (ti * F.Out) - p._padH;
-                int q = (tj * F.Out) - p._padW;
+                int h = (tile.I * F.Out) - p._padH;
+                int q = (tile.J * F.Out) - p._padW;
                 int top = Math.Max(0, -h);
                 int left = Math.Max(0, -q);
                 int bottom = Math.Min(F.Side, p._inH - h);
                 int right = Math.Min(F.Side, p._inW - q);
-                float* d = X + (((((long)n * p._inH) + h) * p._inW) + q) * Ldx + c;
+                float* d = X + (((((long)tile.N * p._inH) + h) * p._inW) + q) * Ldx + c;
                 float* to = v + ((long)t * p._ldv);
                 for (int i = 0; i < channels; i += S.Width)
                 {
                     F.Input(d + i, row, column, top, bottom, left, right, channels - i, to + i, p._vs, scratch);
-                }
-
-                if (++tj == p._tilesW)
-                {
-                    tj = 0;
-                    if (++ti == p._tilesH)
-                    {
-                        ti = 0;
-                        n++;
-                    }
                 }
             }
         }
@@ -353,7 +328,8 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
             for (int i = 0; i < F.Side * F.Side; i++)
             {
                 Gemm<S, V>.Panel(
-                    tiles, channels, v, Plan._ldv, 1, u, width, count, width, null, accumulate ? m : null, width, m, width);
+                    tiles, channels, v, Plan._ldv, 1, u, width, count, width, null, accumulate ? m : null, width, m, width,
+                    Plan._small ? null : v + Plan._vs);
                 v += Plan._vs;
                 u += Plan._us;
                 m += Plan._ms;
@@ -364,16 +340,14 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
         {
             WinogradConv<S, V, F> p = Plan;
             int w = S.Width;
-            int tj = begin % p._tilesW;
-            int ti = begin / p._tilesW % p._tilesH;
-            int n = begin / p._tilesW / p._tilesH;
-            for (int t = 0; t < tiles; t++)
+            var tile = new TilePosition(begin, p._tilesH, p._tilesW);
+            for (int t = 0; t < tiles; t++, tile.Next())
             {
-                int h = ti * F.Out;
-                int q = tj * F.Out;
+                int h = tile.I * F.Out;
+                int q = tile.J * F.Out;
                 int rows = Math.Min(F.Out, p._outH - h);
                 int columns = Math.Min(F.Out, p._outW - q);
-                long pixel = ((((long)n * p._outH) + h) * p._outW) + q;
+                long pixel = ((((long)tile.N * p._outH) + h) * p._outW) + q;
                 for (int vector = 0; vector < count; vector++)
                 {
                     int k = (first + vector) * w;
@@ -383,17 +357,7 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
                         Y + (pixel * Ldy) + k, (nint)(p._outW * Ldy), (nint)Ldy, rows, columns, p._co - k, scratch);
                 }
 
-                m += count * w;
-                if (++tj == p._tilesW)
-                {
-                    tj = 0;
-                    if (++ti == p._tilesH)
-                    {
-                        ti = 0;
-                        n++;
-                    }
-                }
-            }
+                m += count * w;            }
         }
     }
 }
