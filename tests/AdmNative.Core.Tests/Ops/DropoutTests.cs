@@ -38,6 +38,20 @@ public sealed class DropoutTests
     }
 
     [Fact]
+    public void The_threshold_is_exact()
+    {
+        // p at the very value element 0 draws keeps it; the next representable p drops it.
+        Philox.Block(12345, 678, 0, 0, 9, 0, out uint word, out _, out _, out _);
+        uint drawn = word >> 8;
+        HostArray<double> one = OpTable.Array64([1], 1);
+        Assert.NotEqual(0, OpTable.Run(new Dropout(drawn / 16777216.0, 9), one, s_seed).Data[0]);
+        Assert.Equal(0, OpTable.Run(new Dropout((drawn + 1) / 16777216.0, 9), one, s_seed).Data[0]);
+        Assert.Equal(0u, new Dropout(0, 0).Threshold);
+        Assert.Equal(1u << 23, new Dropout(0.5, 0).Threshold);
+        Assert.Equal(1677722u, new Dropout(0.1, 0).Threshold); // 0.1 * 2^24 = 1677721.6
+    }
+
+    [Fact]
     public void Seeds_streams_and_only_they_change_the_mask()
     {
         var ones = new HostArray<double>([512], [.. Enumerable.Repeat(1.0, 512)]);

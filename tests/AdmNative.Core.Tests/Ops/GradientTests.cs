@@ -5,6 +5,9 @@ public sealed class GradientTests
 {
     private const double Step = 1e-4;
 
+    // Of larger inputs (a few weights and token grids) only every so many elements are moved; the small cases move every one.
+    private const int MostProbes = 256;
+
     // Excused ops that no gradient rule makes, and where their values are checked instead.
     private static readonly Dictionary<Type, string> s_checkedElsewhere = new()
     {
@@ -150,7 +153,8 @@ public sealed class GradientTests
 
             Assert.NotNull(gradients[i]);
             double[] actual = rule[$"d{i}"].Data;
-            for (int j = 0; j < actual.Length; j++)
+            int stride = (actual.Length + MostProbes - 1) / MostProbes;
+            for (int j = 0; j < actual.Length; j += stride)
             {
                 (double near, double rounding) = Difference(op, inputs, y, w, i, j, step);
                 (double far, _) = Difference(op, inputs, y, w, i, j, 2 * step);

@@ -97,6 +97,22 @@ public sealed class SamplerStepTests
     }
 
     [Fact]
+    public void Ddim_noise_needs_both_sigma_and_a_step_that_is_not_the_last()
+    {
+        double[] row = TestSchedule.Row(s_betas, 100, eta: 1);
+        double[] last = [.. row];
+        last[Coef.NotFirst] = 0;
+        HostArray<double> x0 = OpTable.Array64(s_image, 0.3, -0.8);
+        double[] with = OpTable.Run(new DdimStep(), s_xt, x0, Coefficients(row), s_noise).Data;
+        double[] without = OpTable.Run(new DdimStep(), s_xt, x0, Coefficients(last), s_noise).Data;
+        Assert.Equal(OpTable.Run(new DdimStep(), s_xt, x0, Coefficients(row), new(s_image)).Data, without);
+        for (int i = 0; i < 2; i++)
+        {
+            Assert.Equal(row[Coef.DdimSigma] * s_noise.Data[i], with[i] - without[i], 1e-15);
+        }
+    }
+
+    [Fact]
     public void A_predicted_mean_is_used_as_it_is_and_implies_its_x0()
     {
         double[] row = TestSchedule.Row(s_betas, 100);
