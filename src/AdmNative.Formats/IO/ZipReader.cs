@@ -21,9 +21,6 @@ internal sealed class ZipReader
     private const int EndBytes = 22;
     private const int MaxDirectoryBytes = 64 << 20;     // over a million members; a checkpoint has a few thousand
 
-    // Deflate cannot shrink by more than this (a 258-byte match in 2 bits, RFC 1951), so a larger claim is a lie.
-    private const long MaxRatio = 1032;
-
     private readonly FileBytes _file;
     private readonly Dictionary<string, ZipMember> _byName;
     private readonly long _directoryOffset;
@@ -183,7 +180,7 @@ internal sealed class ZipReader
         }
 
         ReadZip64Extra(extra, ref bytes, ref compressed, ref header);
-        if (bytes < 0 || compressed < 0 || header < 0 || (bytes / MaxRatio) - 1 > compressed || (method == ZipMember.Stored && bytes != compressed))
+        if (bytes < 0 || compressed < 0 || header < 0 || !Inflate.CanHold(compressed, bytes) || (method == ZipMember.Stored && bytes != compressed))
         {
             throw Damaged(file, $"member '{name}' claims {bytes} bytes from {compressed} compressed ones at {header}");
         }

@@ -99,12 +99,16 @@ internal sealed class ZipWriter(Stream stream)
             throw new InvalidOperationException($"member '{Encoding.UTF8.GetString(_open.Name)}' lacks {_left} of its {_open.Bytes} bytes");
         }
 
-        long at = stream.Position;
-        Span<byte> crc = stackalloc byte[4];
-        BinaryPrimitives.WriteUInt32LittleEndian(crc, _open.Crc);
-        stream.Position = _open.Offset + 14;
-        stream.Write(crc);
-        stream.Position = at;
+        if (_open.Crc != 0)
+        {
+            long at = stream.Position;
+            Span<byte> crc = stackalloc byte[4];
+            BinaryPrimitives.WriteUInt32LittleEndian(crc, _open.Crc);
+            stream.Position = _open.Offset + 14;
+            stream.Write(crc);
+            stream.Position = at;
+        }
+
         _open = null;
     }
 

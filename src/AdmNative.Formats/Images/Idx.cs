@@ -11,7 +11,6 @@ namespace AdmNative.Formats;
 public static class Idx
 {
     private const int MaxRank = 4;
-    private const long MaxRatio = 1032;     // the most gzip can expand
     private const byte UnsignedByte = 8;
 
     /// <summary>Reads a file as a u8 tensor.</summary>
@@ -24,7 +23,7 @@ public static class Idx
         try
         {
             using Stream stream = zipped ? new GZipStream(raw, CompressionMode.Decompress) : raw;
-            return Read(stream, zipped ? file.Length * MaxRatio : file.Length, path);
+            return Read(stream, bytes => zipped ? Inflate.CanHold(file.Length, bytes) : bytes <= file.Length, path);
         }
         catch (InvalidDataException e)
         {
@@ -32,7 +31,7 @@ public static class Idx
         }
     }
 
-    private static Tensor Read(Stream stream, long mostBytes, string path)
+    private static Tensor Read(Stream stream, Func<long, bool> canHold, string path)
     {
         var head = new byte[4];
         Fill(stream, head, path);
@@ -51,7 +50,7 @@ public static class Idx
         }
 
         Shape shape = ShapeOf(dims, path);
-        if (shape.Elements > Math.Min(mostBytes, Array.MaxLength))
+        if (shape.Elements > Array.MaxLength || !canHold(shape.Elements))
         {
             throw Implausible(dims, path);
         }

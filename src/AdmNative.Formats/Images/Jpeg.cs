@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using AdmNative.Core;
 
@@ -56,6 +57,11 @@ public static unsafe class Jpeg
             var length = new CULong((nuint)file.Length);
             int width, height, subsampling, colorspace;
             Check(TurboJpeg.tjDecompressHeader3(handle, jpeg, length, &width, &height, &subsampling, &colorspace), handle, name);
+            if (!IsComplete(file))
+            {
+                throw new CheckpointException("is a JPEG file that ends early: truncated; fetch it again or leave it out", name);
+            }
+
             ImageFile.CheckSize(width, height, name);
             (int format, int channels) = colorspace switch
             {
@@ -93,6 +99,40 @@ public static unsafe class Jpeg
         {
             throw new CheckpointException($"is a damaged JPEG file ({message}); fetch it again or leave it out", name);
         }
+    }
+
+    /// <summary>
+    /// True if the end marker follows the picture's data. libjpeg-turbo reports some truncated files as whole: those of
+    /// several scans cut between them.
+    /// </summary>
+    private static bool IsComplete(ReadOnlySpan<byte> file)
+    {
+        for (int at = 2; at + 1 < file.Length;)
+        {
+            int step = file[at..].IndexOf((byte)0xff);
+            if (step < 0 || at + step + 1 >= file.Length)
+            {
+                return false;
+            }
+
+            at += step;
+            switch (file[at + 1])
+            {
+                case 0xd9: return true;
+                case 0xff: at++; break;                                         // padding
+                case 0 or 1 or (>= 0xd0 and <= 0xd8): at += 2; break;           // no content: data, restart, start
+                default:
+                    if (at + 3 >= file.Length)
+                    {
+                        return false;
+                    }
+
+                    at += 2 + BinaryPrimitives.ReadUInt16BigEndian(file[(at + 2)..]);
+                    break;
+            }
+        }
+
+        return false;
     }
 
     private static string Message(nint handle) => Marshal.PtrToStringUTF8((nint)TurboJpeg.tjGetErrorStr2(handle)) ?? "no reason given";

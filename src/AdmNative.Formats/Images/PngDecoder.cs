@@ -8,8 +8,6 @@ namespace AdmNative.Formats;
 /// <summary>One decoding of a PNG file (W3C PNG specification, second edition).</summary>
 internal sealed class PngDecoder(ReadOnlyMemory<byte> file, string name)
 {
-    private const long MaxRatio = 1032;     // the most deflate can expand
-
     // Adam7: origin and step of each pass. One pass with step 1 is a picture without interlacing.
     private static readonly (int X, int Y, int StepX, int StepY)[] s_adam7 =
         [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
@@ -48,9 +46,19 @@ internal sealed class PngDecoder(ReadOnlyMemory<byte> file, string name)
         }
 
         long compressed = _data.Sum(d => (long)d.Length);
-        if (filtered > (compressed + 1) * MaxRatio)
+        if (!Inflate.CanHold(compressed, filtered))
         {
             throw Bad($"claims {_width}x{_height} pixels, which {compressed} bytes of data cannot hold");
+        }
+
+        // zlib's preset dictionaries, which PNG forbids: the library answers them with an internal error.
+        Span<byte> zlibHead = stackalloc byte[2];
+        using (var head = new Segments(_data))
+        {
+            if (head.ReadAtLeast(zlibHead, 2, throwOnEndOfStream: false) < 2 || (zlibHead[1] & 0x20) != 0)
+            {
+                throw Bad("has picture data that is not in zlib format");
+            }
         }
 
         var pixels = new byte[(long)_width * _height * Channels];
