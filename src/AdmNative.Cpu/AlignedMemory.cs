@@ -15,13 +15,14 @@ internal sealed unsafe class AlignedMemory : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         Bytes = bytes;
         _address = NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, Alignment), Alignment);
-        GC.AddMemoryPressure(Math.Max(bytes, 1));
     }
 
     ~AlignedMemory() => Free();
 
     /// <summary>Size in bytes, as asked for.</summary>
     public long Bytes { get; }
+
+    public bool IsDisposed => _address is null;
 
     /// <summary>First byte.</summary>
     public byte* Address
@@ -48,7 +49,6 @@ internal sealed unsafe class AlignedMemory : IDisposable
         {
             NativeMemory.AlignedFree(_address);
             _address = null;
-            GC.RemoveMemoryPressure(Math.Max(Bytes, 1));
         }
     }
 }

@@ -33,11 +33,8 @@ public sealed record VlbPerSample(MeanKind Mean, VarianceKind Variance, bool Cli
             T sum = T.Zero;
             for (int i = n * count; i < (n + 1) * count; i++)
             {
-                (T x0, T xt) = (inputs[1].Data[i], inputs[2].Data[i]);
-                (T mean, T logVar, _) = VlbMath.Model(Mean, Variance, Clip, inputs, i, k);
-                sum += k[Coef.NotFirst] == T.Zero
-                    ? -VlbMath.LogLikelihood(x0, mean, logVar / Fit.Num<T>(2))
-                    : VlbMath.Kl((k[Coef.PosteriorX0] * x0) + (k[Coef.PosteriorXt] * xt), k[Coef.PosteriorLogVar], mean, logVar);
+                sum += VlbMath.Term(
+                    Mean, Variance, Clip, inputs[0].Data[i], inputs[1].Data[i], inputs[2].Data[i], VlbMath.Learned(inputs, i), k);
             }
 
             output.Data[n] = sum * toBits;
@@ -130,30 +127,19 @@ public sealed record VlbPerSampleGrad(MeanKind Mean, VarianceKind Variance, bool
     {
         int count = Fit.PerSample(inputs[0].Shape);
         T toBits = Fit.Num<T>(1 / (count * Math.Log(2)));
-        T half = Fit.Num<T>(0.5);
         for (int i = 0; i < output.Data.Length; i++)
         {
             int n = i / count;
-            ReadOnlySpan<T> k = ModelMath.Row(inputs[3], n);
-            (T x0, T xt) = (inputs[1].Data[i], inputs[2].Data[i]);
-            (T mean, T logVar, T dMean) = VlbMath.Model(Mean, Variance, Clip, inputs[..^1], i, k);
-            T byMean;
-            T byLogVar;
-            if (k[Coef.NotFirst] == T.Zero)
-            {
-                (T m, T s) = VlbMath.LogLikelihoodGrad(x0, mean, half * logVar);
-                (byMean, byLogVar) = (-m, -half * s);
-            }
-            else
-            {
-                T difference = mean - ((k[Coef.PosteriorX0] * x0) + (k[Coef.PosteriorXt] * xt));
-                T precision = T.Exp(-logVar);
-                byMean = difference * precision;
-                byLogVar = half * (T.One - T.Exp(k[Coef.PosteriorLogVar] - logVar) - (difference * difference * precision));
-            }
-
-            T dLogVar = Variance == VarianceKind.LearnedRange ? half * (k[Coef.LogBeta] - k[Coef.PosteriorLogVar]) : T.One;
-            output.Data[i] = inputs[^1].Data[n] * toBits * (Side == 0 ? byMean * dMean : byLogVar * dLogVar);
+            (T byMean, T byVariance) = VlbMath.Slopes(
+                Mean,
+                Variance,
+                Clip,
+                inputs[0].Data[i],
+                inputs[1].Data[i],
+                inputs[2].Data[i],
+                VlbMath.Learned(inputs[..^1], i),
+                ModelMath.Row(inputs[3], n));
+            output.Data[i] = inputs[^1].Data[n] * toBits * (Side == 0 ? byMean : byVariance);
         }
     }
 
@@ -186,13 +172,53 @@ internal static class VlbMath
         && inputs[1] == inputs[0] && inputs[2] == inputs[0] && ModelMath.IsCoef(inputs[3], inputs[0].Shape)
         && (inputs.Length == 4 || inputs[4] == inputs[0]);
 
-    /// <summary>Mean and log-variance of p(x_{t-1}|x_t), and the derivative of the mean by the network's output.</summary>
-    public static (T Mean, T LogVar, T DMean) Model<T>(
-        MeanKind kind, VarianceKind variance, bool clip, ReadOnlySpan<HostArray<T>> inputs, int i, ReadOnlySpan<T> k)
+    /// <summary>varOut of element i; 0 when there is none.</summary>
+    public static T Learned<T>(ReadOnlySpan<HostArray<T>> inputs, int i) where T : unmanaged, IFloatingPointIeee754<T> =>
+        inputs.Length > 4 ? inputs[4].Data[i] : T.Zero;
+
+    /// <summary>The term of one element in nats.</summary>
+    public static T Term<T>(
+        MeanKind kind, VarianceKind variance, bool clip, T output, T x0, T xt, T v, ReadOnlySpan<T> k)
         where T : unmanaged, IFloatingPointIeee754<T>
     {
-        (T output, T xt) = (inputs[0].Data[i], inputs[2].Data[i]);
-        T logVar = ModelMath.LogVariance(variance, inputs.Length > 4 ? inputs[4].Data[i] : T.Zero, k);
+        (T mean, T logVar, _) = Model(kind, variance, clip, output, xt, v, k);
+        return k[Coef.NotFirst] == T.Zero
+            ? -LogLikelihood(x0, mean, logVar / Fit.Num<T>(2))
+            : Kl((k[Coef.PosteriorX0] * x0) + (k[Coef.PosteriorXt] * xt), k[Coef.PosteriorLogVar], mean, logVar);
+    }
+
+    /// <summary>Derivatives of <see cref="Term"/> by the mean output and by v.</summary>
+    public static (T ByMean, T ByVariance) Slopes<T>(
+        MeanKind kind, VarianceKind variance, bool clip, T output, T x0, T xt, T v, ReadOnlySpan<T> k)
+        where T : unmanaged, IFloatingPointIeee754<T>
+    {
+        T half = Fit.Num<T>(0.5);
+        (T mean, T logVar, T dMean) = Model(kind, variance, clip, output, xt, v, k);
+        T byMean;
+        T byLogVar;
+        if (k[Coef.NotFirst] == T.Zero)
+        {
+            (T m, T s) = LogLikelihoodGrad(x0, mean, half * logVar);
+            (byMean, byLogVar) = (-m, -half * s);
+        }
+        else
+        {
+            T difference = mean - ((k[Coef.PosteriorX0] * x0) + (k[Coef.PosteriorXt] * xt));
+            T precision = T.Exp(-logVar);
+            byMean = difference * precision;
+            byLogVar = half * (T.One - T.Exp(k[Coef.PosteriorLogVar] - logVar) - (difference * difference * precision));
+        }
+
+        T dLogVar = variance == VarianceKind.LearnedRange ? half * (k[Coef.LogBeta] - k[Coef.PosteriorLogVar]) : T.One;
+        return (byMean * dMean, byLogVar * dLogVar);
+    }
+
+    /// <summary>Mean and log-variance of p(x_{t-1}|x_t), and the derivative of the mean by the network's output.</summary>
+    private static (T Mean, T LogVar, T DMean) Model<T>(
+        MeanKind kind, VarianceKind variance, bool clip, T output, T xt, T v, ReadOnlySpan<T> k)
+        where T : unmanaged, IFloatingPointIeee754<T>
+    {
+        T logVar = ModelMath.LogVariance(variance, v, k);
         if (kind == MeanKind.PreviousX)
         {
             return (output, logVar, T.One);
@@ -206,7 +232,7 @@ internal static class VlbMath
     }
 
     /// <summary>KL of two Gaussians given by mean and log-variance.</summary>
-    public static T Kl<T>(T mean1, T logVar1, T mean2, T logVar2)
+    private static T Kl<T>(T mean1, T logVar1, T mean2, T logVar2)
         where T : unmanaged, IFloatingPointIeee754<T>
     {
         T difference = mean1 - mean2;
@@ -215,7 +241,7 @@ internal static class VlbMath
     }
 
     /// <summary>Log-probability of the bin of x under a Gaussian with the given mean and log standard deviation.</summary>
-    public static T LogLikelihood<T>(T x, T mean, T logScale)
+    private static T LogLikelihood<T>(T x, T mean, T logScale)
         where T : unmanaged, IFloatingPointIeee754<T>
     {
         (T upper, T lower) = Edges(x, mean, logScale);
@@ -223,7 +249,7 @@ internal static class VlbMath
     }
 
     /// <summary>Derivatives of <see cref="LogLikelihood"/> by mean and log standard deviation; zero under the floor.</summary>
-    public static (T ByMean, T ByLogScale) LogLikelihoodGrad<T>(T x, T mean, T logScale)
+    private static (T ByMean, T ByLogScale) LogLikelihoodGrad<T>(T x, T mean, T logScale)
         where T : unmanaged, IFloatingPointIeee754<T>
     {
         (T upper, T lower) = Edges(x, mean, logScale);

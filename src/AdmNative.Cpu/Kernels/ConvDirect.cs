@@ -61,6 +61,9 @@ internal sealed unsafe class ConvDirect<S, V> : ConvPlan
     public override long PackedBytes => _resident ? 4 * _weightElements : 0;
 
     /// <inheritdoc/>
+    public override string PackedLayout => $"panels, stride {_g.Stride}, pad {_g.PadH} {_g.PadW}";
+
+    /// <inheritdoc/>
     public override void PackWeights(WorkerPool pool, float* w, float* packed)
     {
         // Packing needs a little scratch; at load time it may be allocated.

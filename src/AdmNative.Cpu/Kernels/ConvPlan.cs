@@ -107,6 +107,12 @@ internal abstract unsafe class ConvPlan
         return winograd && g.C >= 8 && g.K >= 8 ? ConvAlgorithm.Winograd4 : ConvAlgorithm.Direct;
     }
 
+    /// <summary>
+    /// Names the packed form: plans of one direction with the same name and size can share packed weights. Every form holds each
+    /// weight once, unchanged, among zeros.
+    /// </summary>
+    public abstract string PackedLayout { get; }
+
     /// <summary>Fills <paramref name="packed"/> (64-byte aligned, PackedBytes long) from checkpoint-layout weights.</summary>
     public abstract void PackWeights(WorkerPool pool, float* w, float* packed);
 

@@ -41,6 +41,9 @@ internal sealed unsafe class LinearFewRows<S, V> : ConvPlan
     public override long PackedBytes => 0;
 
     /// <inheritdoc/>
+    public override string PackedLayout => "";
+
+    /// <inheritdoc/>
     public override void PackWeights(WorkerPool pool, float* w, float* packed) =>
         throw new InvalidOperationException("this plan reads weights as they are: PackedBytes is 0");
 

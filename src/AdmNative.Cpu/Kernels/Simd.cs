@@ -9,7 +9,7 @@ namespace AdmNative.Cpu.Kernels;
 /// plain <c>V</c> locals, so that the JIT sees nothing but Vector512/256/128. Masks are vectors of all-ones or all-zero lanes.
 /// The partial forms touch the first <c>count</c> elements only (0 &lt;= count &lt;= Width).
 /// </summary>
-internal unsafe interface ISimd<V> where V : unmanaged
+internal unsafe interface ISimd<V> : IPhilox<V> where V : unmanaged
 {
     /// <summary>Lanes of a vector.</summary>
     static abstract int Width { get; }
@@ -89,7 +89,7 @@ internal unsafe interface ISimd<V> where V : unmanaged
 }
 
 /// <summary>AVX-512.</summary>
-internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
+internal readonly unsafe partial struct Simd512 : ISimd<Vector512<float>>
 {
     public static int Width => 16;
 
@@ -232,7 +232,7 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
 }
 
 /// <summary>AVX2 with FMA.</summary>
-internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
+internal readonly unsafe partial struct Simd256 : ISimd<Vector256<float>>
 {
     public static int Width => 8;
 
@@ -366,7 +366,7 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
 }
 
 /// <summary>128-bit vectors through the portable API alone.</summary>
-internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
+internal readonly unsafe partial struct Simd128 : ISimd<Vector128<float>>
 {
     public static int Width => 4;
 

@@ -119,6 +119,9 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
     public override long PackedBytes => _resident ? 4 * ConvWeights<S, V>.PackedElements(_g, _inputGrad) : 0;
 
     /// <inheritdoc/>
+    public override string PackedLayout => "lanes";
+
+    /// <inheritdoc/>
     public override void PackWeights(WorkerPool pool, float* w, float* packed) =>
         pool.Run(_vectors, new PackJob<S, V>(new ConvWeights<S, V>(_g, _inputGrad, w, null), packed));
 
