@@ -14,43 +14,32 @@ public static class Planner
         ArgumentNullException.ThrowIfNull(graph);
         options ??= new PlannerOptions();
         Check(graph, options);
-        var views = new PlannerViews(graph, options.AllowStrided);
-        PlannerLifetimes best = Best(graph, views, options);
-        long[] offsets = ArenaPacker.Pack(best.Buffers, options.Alignment, out long arenaBytes);
-        return Assemble(graph, views, best, offsets, arenaBytes);
+        Candidate free = Smallest(graph, options, early: true, belowBytes: long.MaxValue)!;
+        Candidate? copying = Smallest(graph, options, early: false, belowBytes: (long)(free.ArenaBytes / options.ZeroCopyGrowth));
+        return (copying ?? free).ToPlan(graph);
     }
 
     // Two orders are tried: as the graph has it, and with ops that free at least what they take pulled forward. The
     // second is used only if it needs less memory, since a model's own order is the one its author will look for.
-    private static PlannerLifetimes Best(Graph graph, PlannerViews views, PlannerOptions options)
+    private static Candidate? Smallest(Graph graph, PlannerOptions options, bool early, long belowBytes)
     {
-        var given = new PlannerLifetimes(graph, views, PlannerOrder.AsGiven(graph, views.Live), options.WorkspaceBytes);
-        var eager = new PlannerLifetimes(graph, views, PlannerOrder.ShrinkingFirst(graph, views.Live), options.WorkspaceBytes);
-        return eager.PeakBytes(options.Alignment) < given.PeakBytes(options.Alignment) ? eager : given;
-    }
-
-    private static Plan Assemble(Graph graph, PlannerViews views, PlannerLifetimes lifetimes, long[] offsets, long arenaBytes)
-    {
-        var steps = new PlanStep[lifetimes.Steps.Count];
-        for (int s = 0; s < steps.Length; s++)
+        var views = new PlannerViews(graph, options.AllowStrided, early);
+        Candidate? best = null;
+        foreach (List<Node> order in new[] { PlannerOrder.AsGiven(graph, views.Live), PlannerOrder.ShrinkingFirst(graph, views.Live) })
         {
-            int workspace = lifetimes.WorkspaceOfStep[s];
-            steps[s] = workspace < 0
-                ? new PlanStep(lifetimes.Steps[s], 0, 0)
-                : new PlanStep(lifetimes.Steps[s], offsets[workspace], lifetimes.Buffers[workspace].Bytes);
+            var lifetimes = new PlannerLifetimes(graph, views, order, options.WorkspaceBytes);
+            if (ArenaPacker.Bound(lifetimes.Buffers, options.Alignment) < belowBytes) // else packing it is in vain
+            {
+                long[] offsets = ArenaPacker.Pack(lifetimes.Buffers, options.Alignment, out long arenaBytes);
+                if (arenaBytes < belowBytes)
+                {
+                    best = new Candidate(views, lifetimes, offsets, arenaBytes);
+                    belowBytes = arenaBytes;
+                }
+            }
         }
 
-        var layouts = new ValueLayout[graph.Nodes.Count];
-        foreach (Node node in graph.Nodes)
-        {
-            int id = node.Id;
-            layouts[id] = node.Kind == NodeKind.Parameter ? new ValueLayout(Storage.Parameter, 0, node.Shape.Last)
-                : lifetimes.BufferOf(id) is int buffer and >= 0
-                    ? new ValueLayout(Storage.Arena, offsets[buffer] + views.BytesInRoot[id], views.RowStride[id], lifetimes.AliasOf[id])
-                : new ValueLayout(Storage.None, 0, node.Shape.Last);
-        }
-
-        return new Plan(graph, steps, layouts, arenaBytes);
+        return best;
     }
 
     private static void Check(Graph graph, PlannerOptions options)
@@ -75,5 +64,23 @@ public static class Planner
                 throw new ArgumentException($"plan: output {name} is the parameter {node.Name} itself; read it from its source");
             }
         }
+    }
+
+    /// <summary>One order with one choice of views, and the addresses that follow.</summary>
+    private sealed record Candidate(PlannerViews Views, PlannerLifetimes Lifetimes, long[] Offsets, long ArenaBytes)
+    {
+        public Plan ToPlan(Graph graph)
+        {
+            PlanStep[] steps = [.. Lifetimes.Steps.Select((node, s) => Lifetimes.WorkspaceOfStep[s] is int buffer and >= 0
+                ? new PlanStep(node, Offsets[buffer], Lifetimes.Buffers[buffer].Bytes)
+                : new PlanStep(node, 0, 0))];
+            return new Plan(graph, steps, [.. graph.Nodes.Select(LayoutOf)], ArenaBytes);
+        }
+
+        private ValueLayout LayoutOf(Node node) =>
+            node.Kind == NodeKind.Parameter ? new ValueLayout(Storage.Parameter, 0, node.Shape.Last)
+            : Lifetimes.BufferOf(node.Id) is not (int buffer and >= 0) ? new ValueLayout(Storage.None, 0, node.Shape.Last)
+            : new ValueLayout(
+                Storage.Arena, Offsets[buffer] + Views.BytesInRoot[node.Id], Views.RowStride[node.Id], Lifetimes.AliasOf[node.Id]);
     }
 }

@@ -1,8 +1,5 @@
 namespace AdmNative.Core;
 
-/// <summary>A piece of the arena: how large, and during which steps (both ends included) nobody else may have it.</summary>
-internal readonly record struct ArenaBuffer(long Bytes, int First, int Last);
-
 /// <summary>For one execution order: the steps, which results take over a dying operand, and the buffers that remain.</summary>
 internal sealed class PlannerLifetimes
 {
@@ -72,31 +69,6 @@ internal sealed class PlannerLifetimes
 
     /// <summary>Index in <see cref="Buffers"/> of a node's buffer, or -1.</summary>
     public int BufferOf(int id) => _bufferOfRoot[Owner(_views.Root[id])];
-
-    /// <summary>The most bytes alive during one step: no arena can be smaller.</summary>
-    public long PeakBytes(int alignment)
-    {
-        var change = new long[Steps.Count + 2]; // before the first step, each step, after the last
-        foreach (ArenaBuffer buffer in Buffers)
-        {
-            long bytes = ArenaPacker.RoundUp(buffer.Bytes, alignment);
-            change[buffer.First + 1] += bytes;
-            if (buffer.Last + 2 < change.Length)
-            {
-                change[buffer.Last + 2] -= bytes;
-            }
-        }
-
-        long alive = 0;
-        long peak = 0;
-        foreach (long c in change)
-        {
-            alive += c;
-            peak = Math.Max(peak, alive);
-        }
-
-        return peak;
-    }
 
     // By root: from the first step that writes into the buffer to the last that reads it. Inputs are there from before
     // the first step (-1) to after the last, outputs to after the last.

@@ -12,6 +12,14 @@ public sealed record PlannerOptions
     /// </summary>
     public Func<Node, bool> AllowStrided { get; init; } = static _ => true;
 
+    /// <summary>
+    /// Concatenations stay free of copies while the arena is at most this many times what it would be if only the last
+    /// part of each were born in place; infinity: always. A skip connection born in place keeps the room of its other half
+    /// reserved from then on: at inference ADM-64 would take 48.8 MB instead of 34.7, to spare copies that are 4 % of the
+    /// bytes its steps move. Where activations are kept for a backward pass anyway, free concatenations are also smallest.
+    /// </summary>
+    public double ZeroCopyGrowth { get; init; } = 1.1;
+
     /// <summary>Bytes every buffer starts at a multiple of.</summary>
     public int Alignment { get; init; } = 64;
 }

@@ -12,7 +12,13 @@ internal sealed class PlannerViews
     private readonly bool[] _isOutput;
     private readonly long[] _bytesInBase;
 
-    public PlannerViews(Graph graph, Func<Node, bool> allowStrided)
+    /// <param name="graph">The graph.</param>
+    /// <param name="allowStrided">See <see cref="PlannerOptions.AllowStrided"/>.</param>
+    /// <param name="early">
+    /// Whether a concatenation's buffer may exist from its first part on. If not, only its last part is born in place,
+    /// the others are copied: less memory while a skip connection waits for its other half.
+    /// </param>
+    public PlannerViews(Graph graph, Func<Node, bool> allowStrided, bool early = true)
     {
         int count = graph.Nodes.Count;
         _graph = graph;
@@ -41,7 +47,7 @@ internal sealed class PlannerViews
         {
             if (Live[node.Id] && node.Op is ConcatChannels)
             {
-                PlaceParts(node);
+                PlaceParts(node, early);
             }
         }
 
@@ -77,25 +83,34 @@ internal sealed class PlannerViews
     /// <summary>Contiguous in memory; a single row always is.</summary>
     public bool IsDense(Node node) => RowStride[node.Id] == node.Shape.Last || node.Shape.Rows <= 1;
 
-    // A part can be born in place when its producer can write rows that are apart and every reader can read them.
-    private void PlaceParts(Node concat)
+    private void PlaceParts(Node concat, bool early)
     {
-        long column = 0;
-        foreach (Node part in concat.Inputs)
+        Node[] parts = [.. concat.Inputs.Where(CanBeBornInPlace).Distinct()];
+        int last = parts.Select(p => p.Id).DefaultIfEmpty().Max();
+        foreach (Node part in early ? parts : parts.Where(p => p.Id == last))
         {
-            bool free = part.Kind == NodeKind.Op && Base[part.Id] < 0
-                && part.Op is not (ConcatChannels or Reshape or StopGradient or SliceChannels);
-            bool single = part.Shape.Rows <= 1;
-            if (free && (single || (_allowStrided(part) && ReadersAllowStrided(part))))
+            Base[part.Id] = concat.Id;
+            _bytesInBase[part.Id] = 4 * Plan.FirstColumn(concat, IndexOf(part));
+            RowStride[part.Id] = part.Shape.Rows <= 1 ? part.Shape.Last : concat.Shape.Last;
+        }
+
+        int IndexOf(Node part)
+        {
+            int i = 0;
+            while (concat.Inputs[i] != part)
             {
-                Base[part.Id] = concat.Id;
-                _bytesInBase[part.Id] = 4 * column;
-                RowStride[part.Id] = single ? part.Shape.Last : concat.Shape.Last;
+                i++;
             }
 
-            column += part.Shape.Last;
+            return i;
         }
     }
+
+    // Its producer can write rows that are apart and every reader can read them; a single row is never apart.
+    private bool CanBeBornInPlace(Node part) =>
+        part.Kind == NodeKind.Op && Base[part.Id] < 0
+        && part.Op is not (ConcatChannels or Reshape or StopGradient or SliceChannels)
+        && (part.Shape.Rows <= 1 || (_allowStrided(part) && ReadersAllowStrided(part)));
 
     private bool ReadersAllowStrided(Node value)
     {
@@ -123,32 +138,26 @@ internal sealed class PlannerViews
 
     private bool TryView(Node node)
     {
-        if (node.Op is not (Reshape or StopGradient or SliceChannels) || node.Inputs[0].Kind == NodeKind.Parameter)
+        Node source = node.Op is Reshape or StopGradient or SliceChannels ? node.Inputs[0] : node;
+        if (source == node || source.Kind == NodeKind.Parameter)
         {
             return false;
         }
 
-        Node source = node.Inputs[0];
-        bool whole = source.Shape.Last == node.Shape.Last || node.Op is Reshape;
-        long stride = node.Shape.Last;
-        if (node.Shape.Rows > 1 && (!IsDense(source) || !whole))
+        // A strided source has only readers that cope (ReadersAllowStrided), so a Reshape of one keeps its rows.
+        bool rowsApart = !IsDense(source) || (node.Op is SliceChannels && node.Shape.Last != source.Shape.Last);
+        if (rowsApart && node.Shape.Rows > 1)
         {
-            // Rows stay apart: the same rows must be meant, and every reader must cope.
-            if ((node.Op is Reshape && source.Shape.Last != node.Shape.Last) || !ReadersAllowStrided(node))
+            if (!ReadersAllowStrided(node))
             {
                 return false;
             }
 
-            stride = RowStride[source.Id];
-        }
-        else if (!IsDense(source) && node.Op is Reshape)
-        {
-            return false; // several strided rows become one
+            RowStride[node.Id] = RowStride[source.Id];
         }
 
         Base[node.Id] = source.Id;
         _bytesInBase[node.Id] = node.Op is SliceChannels slice ? 4L * slice.Begin : 0;
-        RowStride[node.Id] = stride;
         return true;
     }
 

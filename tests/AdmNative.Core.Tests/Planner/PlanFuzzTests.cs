@@ -62,6 +62,7 @@ public sealed class PlanFuzzTests
             _ => n => ((n.Id * 31) + seed) % 4 > 0,
         },
         Alignment = seed % 5 == 0 ? 256 : 64,
+        ZeroCopyGrowth = seed % 7 == 0 ? 1 : seed % 7 == 1 ? 1.1 : double.PositiveInfinity,
     };
 
     /// <summary>Each needed op once, after what it reads; strided operands only where allowed.</summary>
