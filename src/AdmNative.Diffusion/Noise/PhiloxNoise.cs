@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using AdmNative.Core;
 
 namespace AdmNative.Diffusion;
@@ -25,6 +26,9 @@ namespace AdmNative.Diffusion;
 /// </remarks>
 public sealed class PhiloxNoise : INoise
 {
+    /// <summary>Pairs of normals computed at a time.</summary>
+    internal const int Pairs = 16;
+
     private const int LabelStep = -2;
 
     private readonly uint _key0;
@@ -69,38 +73,50 @@ public sealed class PhiloxNoise : INoise
         }
     }
 
-    /// <summary>Two normals from two words; the definition above.</summary>
-    internal static (float Z0, float Z1) BoxMuller(uint r0, uint r1)
+    /// <summary>
+    /// The definition above for <see cref="Pairs"/> pairs of words: <paramref name="radius"/> holds r0 (or r2), <paramref name="angle"/>
+    /// r1 (or r3), and z gets z0 and z1 of each pair in turn.
+    /// </summary>
+    internal static void BoxMuller(ReadOnlySpan<uint> radius, ReadOnlySpan<uint> angle, Span<float> z)
     {
-        float u1 = MathF.FusedMultiplyAdd(r0, 1f / (1L << 32), 1f / (1L << 33));
-        float u2 = (r1 >> 8) * (1f / (1 << 24));
-        double radius = Math.Sqrt(-2 * Math.Log(u1));
-        (double sin, double cos) = double.SinCosPi(2.0 * u2);
-        return ((float)(radius * cos), (float)(radius * sin));
+        Span<double> u1 = stackalloc double[Pairs];
+        Span<double> theta = stackalloc double[Pairs];
+        for (int i = 0; i < Pairs; i++)
+        {
+            u1[i] = MathF.FusedMultiplyAdd(radius[i], 1f / (1L << 32), 1f / (1L << 33));
+            theta[i] = 2 * Math.PI * ((angle[i] >> 8) * (1.0 / (1 << 24)));
+        }
+
+        for (int i = 0; i < Pairs; i += Vector256<double>.Count)
+        {
+            Vector256<double> r = Vector256.Sqrt(Vector256.Log(Vector256.Create<double>(u1[i..])) * -2.0);
+            (Vector256<double> sin, Vector256<double> cos) = Vector256.SinCos(Vector256.Create<double>(theta[i..]));
+            (cos, sin) = (r * cos, r * sin);
+            for (int lane = 0; lane < Vector256<double>.Count; lane++)
+            {
+                z[2 * (i + lane)] = (float)cos[lane];
+                z[(2 * (i + lane)) + 1] = (float)sin[lane];
+            }
+        }
     }
 
     private void Normals(int t, long sample, Span<float> destination)
     {
         uint sampleLow = unchecked((uint)sample);
         uint sampleHigh = unchecked((uint)(sample >> 32));
-        for (int i = 0; i < destination.Length; i += 4)
+        Span<uint> radius = stackalloc uint[Pairs];
+        Span<uint> angle = stackalloc uint[Pairs];
+        Span<float> z = stackalloc float[2 * Pairs];
+        for (int i = 0; i < destination.Length; i += z.Length)
         {
-            Philox.Block(_key0, _key1, (uint)(i / 4), unchecked((uint)t), sampleLow, sampleHigh,
-                out uint r0, out uint r1, out uint r2, out uint r3);
-            (float z0, float z1) = BoxMuller(r0, r1);
-            (float z2, float z3) = BoxMuller(r2, r3);
-            if (i + 4 <= destination.Length)
+            for (int pair = 0; pair < Pairs; pair += 2)
             {
-                destination[i] = z0;
-                destination[i + 1] = z1;
-                destination[i + 2] = z2;
-                destination[i + 3] = z3;
+                Philox.Block(_key0, _key1, (uint)((i / 4) + (pair / 2)), unchecked((uint)t), sampleLow, sampleHigh,
+                    out radius[pair], out angle[pair], out radius[pair + 1], out angle[pair + 1]);
             }
-            else
-            {
-                ReadOnlySpan<float> last = [z0, z1, z2];
-                last[..(destination.Length - i)].CopyTo(destination[i..]);
-            }
+
+            BoxMuller(radius, angle, z);
+            z[..Math.Min(z.Length, destination.Length - i)].CopyTo(destination[i..]);
         }
     }
 }

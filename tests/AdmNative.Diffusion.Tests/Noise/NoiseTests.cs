@@ -48,11 +48,16 @@ public sealed class NoiseTests
     [Fact]
     public void The_edges_of_the_definition_are_finite()
     {
-        Assert.Equal((0f, 0f), PhiloxNoise.BoxMuller(uint.MaxValue, 0));
-        (float z0, float z1) = PhiloxNoise.BoxMuller(0, 0);
-        Assert.Equal(Math.Sqrt(66 * Math.Log(2)), z0, 1e-6);
-        Assert.Equal(0f, z1);
-        Assert.True(float.IsFinite(PhiloxNoise.BoxMuller(0, uint.MaxValue).Z1));
+        var radius = new uint[PhiloxNoise.Pairs];
+        var angle = new uint[PhiloxNoise.Pairs];
+        var z = new float[2 * PhiloxNoise.Pairs];
+        radius[0] = uint.MaxValue;
+        angle[2] = uint.MaxValue;
+        PhiloxNoise.BoxMuller(radius, angle, z);
+        Assert.Equal((0f, 0f), (z[0], z[1]));
+        Assert.Equal(Math.Sqrt(66 * Math.Log(2)), z[2], 1e-6);
+        Assert.Equal(0f, z[3]);
+        Assert.All(z, v => Assert.True(float.IsFinite(v)));
     }
 
     [Fact]
