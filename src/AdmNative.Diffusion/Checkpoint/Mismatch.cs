@@ -119,7 +119,7 @@ public sealed class Mismatch
         }
         else if (Unexplained > 0)
         {
-            text.Append($"  {Unexplained} differences would remain with these flags: the file may be incomplete or of another kind\n");
+            text.Append($"  differences that would remain with these flags: {Unexplained}; the file may be incomplete or of another kind\n");
         }
 
         return text.Append(ListText()).ToString();

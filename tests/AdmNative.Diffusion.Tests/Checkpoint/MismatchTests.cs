@@ -178,7 +178,7 @@ public sealed class MismatchTests
         Mismatch report = Mismatch.Report((s_image with { ClassCond = false }).ToNetwork(), source);
         Assert.Equal("class_cond", Assert.Single(report.Suspects).Flag);
         Assert.Equal(1, report.Unexplained);
-        Assert.Contains("1 differences would remain", report.ToString(), StringComparison.Ordinal);
+        Assert.Contains("would remain with these flags: 1;", report.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]
