@@ -16,11 +16,11 @@ public sealed class DdimSampler : Sampler
     /// <param name="eta">0 is deterministic, 1 as noisy as ancestral sampling.</param>
     /// <exception cref="ConfigException">The options do not fit the networks.</exception>
     public DdimSampler(Networks networks, DiffusionProcess process, SamplerOptions? options = null, double eta = 0)
-        : base(networks, process, options, eta)
+        : base(networks, process, Step, options, eta)
     {
     }
 
-    private protected override (Node Sample, Node PredXStart) Step(Graph graph, DiffusionProcess process, StepNodes s)
+    private static (Node Sample, Node PredXStart) Step(Graph graph, DiffusionProcess process, StepNodes s)
     {
         Node x0 = s.Gradient is null ? s.X0 : graph.DdimXStart(s.X, s.X0, s.Coef, s.Gradient);
         return (graph.DdimStep(s.X, x0, s.Coef, s.Noise), x0);

@@ -11,10 +11,10 @@ public sealed class DdpmSampler : Sampler
     /// <summary>A sampler over loaded networks.</summary>
     /// <exception cref="ConfigException">The options do not fit the networks.</exception>
     public DdpmSampler(Networks networks, DiffusionProcess process, SamplerOptions? options = null)
-        : base(networks, process, options, eta: 0)
+        : base(networks, process, Step, options, eta: 0)
     {
     }
 
-    private protected override (Node Sample, Node PredXStart) Step(Graph graph, DiffusionProcess process, StepNodes s) =>
+    private static (Node Sample, Node PredXStart) Step(Graph graph, DiffusionProcess process, StepNodes s) =>
         (graph.DdpmStep(s.X, s.Output, s.X0, s.Coef, s.Noise, s.Gradient, process.Config.Mean, process.Config.Variance), s.X0);
 }

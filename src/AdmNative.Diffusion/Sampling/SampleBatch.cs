@@ -26,8 +26,11 @@ public sealed record SampleBatch
     /// <summary>Small images [N,C,h,w] in [-1,1], for upsamplers.</summary>
     public Tensor? LowRes { get; init; }
 
-    /// <summary>x_T to start from; null draws it.</summary>
+    /// <summary>x_t to start from; null draws x_T.</summary>
     public Tensor? Start { get; init; }
+
+    /// <summary>First step t to take, when <see cref="Start"/> is an image at that level of noise; null means T-1.</summary>
+    public int? StartStep { get; init; }
 }
 
 /// <summary>What a sampler has after one step.</summary>

@@ -3,22 +3,24 @@ using AdmNative.Core;
 namespace AdmNative.Diffusion;
 
 /// <summary>
-/// The loop that all samplers share: x_T, then T steps down to x_0. What a step computes is said by the derived class.
+/// The loop that all samplers share: x_T, then T steps down to x_0. What a step computes is the derived class's rule.
 /// Executables are kept per batch shape, so a run allocates on the device only when a new shape turns up.
 /// </summary>
 public abstract class Sampler : IDisposable
 {
     private readonly Networks _networks;
+    private readonly StepRule _rule;
     private readonly SamplerOptions _options;
     private readonly Coefficients _coefficients;
     private readonly Guidance? _guidance;
     private readonly Dictionary<Shape, IStepEngine> _engines = [];
 
-    private protected Sampler(Networks networks, DiffusionProcess process, SamplerOptions? options, double eta)
+    private protected Sampler(Networks networks, DiffusionProcess process, StepRule rule, SamplerOptions? options, double eta)
     {
         ArgumentNullException.ThrowIfNull(networks);
         ArgumentNullException.ThrowIfNull(process);
         _networks = networks;
+        _rule = rule;
         _options = options ?? new SamplerOptions();
         _coefficients = new Coefficients(process.Schedule, process.Config.Variance, eta);
         Process = process;
@@ -82,16 +84,13 @@ public abstract class Sampler : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>x_{t-1} and the reported x_0 from the values of a step.</summary>
-    private protected abstract (Node Sample, Node PredXStart) Step(Graph graph, DiffusionProcess process, StepNodes step);
-
     /// <summary>The executable plan of a step for a batch shape [N,H,W,C]; null when steps run in pieces.</summary>
     internal Plan? PlanFor(Shape shape) => (Engine(shape) as WholeStep)?.Executable.Plan;
 
     private IEnumerable<int> Walk(StepState state, SampleBatch batch)
     {
         IStepEngine engine = Engine(state.Shape);
-        for (int t = Process.Steps - 1; t >= 0; t--)
+        for (int t = batch.StartStep ?? (Process.Steps - 1); t >= 0; t--)
         {
             state.At(t, _options.GuidanceAtMean);
             // Noise is drawn at every step, also where its factor is 0, so that streams advance alike in all samplers.
@@ -107,6 +106,11 @@ public abstract class Sampler : IDisposable
     {
         ArgumentNullException.ThrowIfNull(batch);
         Shape shape = [batch.Count, batch.Height, batch.Width, _networks.Denoiser.ImageChannels];
+        if (batch.StartStep is int first && (batch.Start is null || first < 0 || first >= Process.Steps))
+        {
+            throw new ArgumentException($"starting at step {first} needs an image to start from and a step within 0..{Process.Steps - 1}");
+        }
+
         _networks.CheckLabels(batch.Labels, batch.Count, classify: _guidance is not null);
         var state = new StepState(Process, _coefficients, shape, batch.Labels, batch.LowRes);
         if (batch.Start is not Tensor start)
@@ -131,8 +135,8 @@ public abstract class Sampler : IDisposable
             bool whole = _options.Condition is null && _options.Denoised is null;
             engine = whole
                 ? new WholeStep(_networks.Load(
-                    StepGraphs.Step(_networks.Denoiser, Process, Step, shape, _options.ClipDenoised, _guidance)))
-                : new PiecewiseStep(_networks, Process, Step, _options, _guidance, shape);
+                    StepGraphs.Step(_networks.Denoiser, Process, _rule, shape, _options.ClipDenoised, _guidance)))
+                : new PiecewiseStep(_networks, Process, _rule, _options, _guidance, shape);
             _engines.Add(shape, engine);
         }
 
