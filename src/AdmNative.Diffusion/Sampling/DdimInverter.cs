@@ -55,7 +55,7 @@ public sealed class DdimInverter : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _runs.Dispose();
 
-    private static Graph Build(IDenoiser denoiser, DiffusionProcess process, Shape shape, bool clip)
+    internal static Graph Build(IDenoiser denoiser, DiffusionProcess process, Shape shape, bool clip)
     {
         var graph = new Graph();
         Node x = graph.Input(InputNames.X, shape);

@@ -90,7 +90,7 @@ public static class TrainingLosses
         {
             MeanKind.Epsilon => noise,
             MeanKind.StartX => x0,
-            _ => g.DdpmMean(xt, output, x0, coef, MeanKind.StartX), // the posterior mean of the true x_0
+            _ => g.DdpmMean(xt, x0, x0, coef, MeanKind.StartX), // the posterior mean, as if the network had found x_0
         };
         Node mse = g.MsePerSample(mean, target);
         if (variance is null)

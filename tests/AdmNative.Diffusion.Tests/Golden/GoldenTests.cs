@@ -36,8 +36,21 @@ public class GoldenTests
 
     [Theory]
     [MemberData(nameof(Cases), "loss", "twin-f32")]
-    public void Loss(string name, string backend) =>
-        Check(name, backend, ReplayKind.Loss, OneEvaluation, (config, device, input) => Replay.Loss(config, device, Weights(config), input));
+    public void Loss(string name, string backend) => Check(
+        name, backend, ReplayKind.Loss, OneEvaluation, (config, device, input) => Replay.Loss(config, device, Weights(config), input),
+        (output, config, recorded, found) =>
+        {
+            if (output != "pmv.pred_xstart")
+            {
+                return false;
+            }
+
+            // x_0 = a x_t - b out magnifies the rounding of a network result (about 16 half units in the last place, 2^-20 of its size)
+            // by b, up to 20000 at t = 999 of the cosine schedule; clipping then hides that the number was large.
+            float[] magnified = Magnification(config, recorded.Read("t").ToFloats());
+            Agreement.CheckAbsolute(name, recorded.Read(output), found, n => OneEvaluation + (magnified[n] * Math.ScaleB(1, -20)));
+            return true;
+        });
 
     [Theory]
     [MemberData(nameof(Cases), "sample", "twin-f32")]
@@ -57,10 +70,22 @@ public class GoldenTests
 
     private static ComputedWeights Weights(ReplayConfig config) => new(config.Model, config.Seed);
 
+    private static float[] Magnification(ReplayConfig config, float[] steps)
+    {
+        Schedule schedule = config.Diffusion!.CreateSchedule();
+        return [.. steps.Select(t => config.Diffusion.Mean switch
+        {
+            MeanKind.Epsilon => (float)schedule.SqrtRecipM1AlphaBar[(int)t],
+            MeanKind.PreviousX => (float)(1 / schedule.PosteriorMeanX0[(int)t]),
+            _ => 1,
+        })];
+    }
+
     // Every recorded array that is not an input of the case must come back.
     private static void Check(
         string name, string backend, ReplayKind kind, double tolerance,
-        Func<ReplayConfig, IBackend, NpzFile, IReadOnlyDictionary<string, Tensor>> replay)
+        Func<ReplayConfig, IBackend, NpzFile, IReadOnlyDictionary<string, Tensor>> replay,
+        Func<string, ReplayConfig, NpzFile, Tensor, bool>? special = null)
     {
         ReplayConfig config = ReplayConfig.Load(Repo.Path("tests", "golden", name, "config.json"), kind);
         using NpzFile recorded = NpzFile.Open(Repo.Path("tests", "golden", name, "io.npz"));
@@ -74,7 +99,10 @@ public class GoldenTests
         foreach (string output in outputs)
         {
             Assert.True(found.ContainsKey(output), $"{name}: {output} was not computed");
-            Agreement.Check($"{name} on {backend}: {output}", recorded.Read(output), found[output], tolerance);
+            if (special is null || !special(output, config, recorded, found[output]))
+            {
+                Agreement.Check($"{name} on {backend}: {output}", recorded.Read(output), found[output], tolerance);
+            }
         }
     }
 }

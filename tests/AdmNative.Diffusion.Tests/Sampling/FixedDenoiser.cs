@@ -31,7 +31,8 @@ internal sealed class FixedDenoiser : IDenoiser, ITensorSource
 
     public IReadOnlyDictionary<string, TensorType> Tensors => new Dictionary<string, TensorType> { [Name] = TensorType.F32(_shape) };
 
-    public Node Build(Graph graph, Node x, Node t, BuildOptions? options = null) => graph.Parameter(Name, _shape);
+    // A parameter itself cannot be a result, times one it can.
+    public Node Build(Graph graph, Node x, Node t, BuildOptions? options = null) => graph.Scale(graph.Parameter(Name, _shape), 1);
 
     public void ReadFloats(string name, Span<float> destination) => _values.CopyTo(destination);
 }
