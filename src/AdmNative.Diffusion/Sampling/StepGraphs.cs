@@ -117,7 +117,11 @@ internal static class StepGraphs
     {
         Node times = graph.Input(InputNames.ClassifierT, [x.Shape[0]]);
         Node logits = EncoderUNet.Build(graph, classifier, x, times, new BuildOptions { Prefix = prefix });
-        return (logits, graph.LogSoftmaxSelect(logits, Labels.Input(graph, x.Shape[0])));
+        Node labels = Labels.Input(graph, x.Shape[0]);
+        using (graph.Scope($"{prefix}{LogProbability}"))
+        {
+            return (logits, graph.LogSoftmaxSelect(logits, labels));
+        }
     }
 
     private static Node ScaledGradient(Graph graph, Node logProbability, double scale, Node x) =>

@@ -1,17 +1,64 @@
+using System.Reflection;
 using AdmNative.Core;
+using AdmNative.Cpu;
+using Xunit.Sdk;
 
 namespace AdmNative.Tests;
 
-/// <summary>The backends that golden cases run on, by name.</summary>
+/// <summary>The devices that recorded cases run on, by name.</summary>
 internal static class Backends
 {
-    /// <summary>Plain twins in float and double: slow, so only small cases.</summary>
-    public static readonly string[] Twins = ["twin-f32", "twin-f64"];
+    public const string Twin = "twin-f32";
+    public const string Avx512 = "cpu-avx512";
+    public const string Avx2 = "cpu-avx2";
+    public const string Portable = "cpu-portable";
 
+    /// <summary>Opens a device.</summary>
     public static IBackend Create(string name) => name switch
     {
-        "twin-f32" => new TwinBackend(DType.F32),
-        "twin-f64" => new TwinBackend(DType.F64),
+        Twin => new TwinBackend(DType.F32),
+        // Two threads on the widest path, so that the division of work is covered too.
+        Avx512 => new CpuBackend(new CpuOptions { Isa = Isa.Avx512, Threads = 2 }),
+        Avx2 => new CpuBackend(new CpuOptions { Isa = Isa.Avx2, Threads = 1 }),
+        Portable => new CpuBackend(new CpuOptions { Isa = Isa.Portable, Threads = 1 }),
         _ => throw new ArgumentException($"unknown backend {name}"),
     };
+
+    /// <summary>Why a device cannot be opened here; null when it can.</summary>
+    public static string? Missing(string name)
+    {
+        Isa isa = name switch { Avx512 => Isa.Avx512, Avx2 => Isa.Avx2, _ => Isa.Portable };
+        return IsaSupport.IsSupported(isa) ? null : $"this processor has no {isa}";
+    }
+}
+
+/// <summary>
+/// The cases in a folder of tests/golden, each on a device: rows (case, device). All of them are skipped with the reason where the
+/// device is missing.
+/// </summary>
+[AttributeUsage(AttributeTargets.Method, AllowMultiple = true)]
+internal sealed class GoldenCasesAttribute : DataAttribute
+{
+    private readonly string _folder;
+    private readonly string _device;
+    private readonly string _pattern;
+
+    public GoldenCasesAttribute(string folder, string device, string pattern = "*")
+    {
+        _folder = folder;
+        _device = device;
+        _pattern = pattern;
+        Skip = Backends.Missing(device);
+    }
+
+    public override IEnumerable<object[]> GetData(MethodInfo testMethod)
+    {
+        string root = Repo.Path("tests", "golden", _folder);
+        string[] cases = File.Exists(System.IO.Path.Combine(root, "config.json"))
+            ? [_folder]
+            : [.. Directory.GetDirectories(root, _pattern).Order(StringComparer.Ordinal).Select(d => $"{_folder}/{System.IO.Path.GetFileName(d)}")];
+        return cases.Length > 0
+            ? cases.Select(c => new object[] { c, _device })
+            : throw new InvalidOperationException($"no case {_pattern} in {root}");
+    }
 }

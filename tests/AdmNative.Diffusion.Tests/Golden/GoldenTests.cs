@@ -13,29 +13,26 @@ public class GoldenTests
     private const double OneEvaluation = 1e-4;
     private const double Trajectory = 2e-3;
 
-    public static TheoryData<string, string> Cases(string folder, string backends)
-    {
-        var data = new TheoryData<string, string>();
-        foreach (string directory in Directory.GetDirectories(Repo.Path("tests", "golden", folder)).Order(StringComparer.Ordinal))
-        {
-            foreach (string backend in backends.Split(','))
-            {
-                data.Add($"{folder}/{Path.GetFileName(directory)}", backend);
-            }
-        }
-
-        return data;
-    }
-
     [Theory]
-    [MemberData(nameof(Cases), "unet", "twin-f32")]
-    [MemberData(nameof(Cases), "superres", "twin-f32")]
-    [MemberData(nameof(Cases), "classifier", "twin-f32")]
+    [GoldenCases("unet", Backends.Avx512)]
+    [GoldenCases("unet", Backends.Avx2)]
+    [GoldenCases("unet", Backends.Portable)]
+    [GoldenCases("unet", Backends.Twin, "pool-*")]
+    [GoldenCases("superres", Backends.Avx512)]
+    [GoldenCases("superres", Backends.Avx2)]
+    [GoldenCases("superres", Backends.Portable)]
+    [GoldenCases("classifier", Backends.Avx512)]
+    [GoldenCases("classifier", Backends.Avx2)]
+    [GoldenCases("classifier", Backends.Portable)]
+    [GoldenCases("classifier", Backends.Twin, "adaptive")]
     public void Model(string name, string backend) =>
         Check(name, backend, ReplayKind.Model, OneEvaluation, (config, device, input) => Replay.Model(config, device, Weights(config), input));
 
     [Theory]
-    [MemberData(nameof(Cases), "loss", "twin-f32")]
+    [GoldenCases("loss", Backends.Avx512)]
+    [GoldenCases("loss", Backends.Avx2)]
+    [GoldenCases("loss", Backends.Portable)]
+    [GoldenCases("loss", Backends.Twin, "linear-epsilon-learned_range-rescaled_mse")]
     public void Loss(string name, string backend) => Check(
         name, backend, ReplayKind.Loss, OneEvaluation, (config, device, input) => Replay.Loss(config, device, Weights(config), input),
         (output, config, recorded, found) =>
@@ -53,18 +50,24 @@ public class GoldenTests
         });
 
     [Theory]
-    [MemberData(nameof(Cases), "sample", "twin-f32")]
+    [GoldenCases("sample", Backends.Avx512)]
+    [GoldenCases("sample", Backends.Avx2)]
+    [GoldenCases("sample", Backends.Portable)]
     public void Sample(string name, string backend) =>
         Check(name, backend, ReplayKind.Sample, Trajectory, (config, device, input) => Replay.Sample(
             config, device, Weights(config), new ComputedWeights(config.Classifier!, config.Seed), input));
 
     [Theory]
-    [InlineData("bpd", "twin-f32")]
+    [GoldenCases("bpd", Backends.Avx512)]
+    [GoldenCases("bpd", Backends.Avx2)]
+    [GoldenCases("bpd", Backends.Portable)]
     public void Bpd(string name, string backend) =>
         Check(name, backend, ReplayKind.Bpd, OneEvaluation, (config, device, input) => Replay.Bpd(config, device, Weights(config), input));
 
     [Theory]
-    [InlineData("ddim-reverse", "twin-f32")]
+    [GoldenCases("ddim-reverse", Backends.Avx512)]
+    [GoldenCases("ddim-reverse", Backends.Avx2)]
+    [GoldenCases("ddim-reverse", Backends.Portable)]
     public void DdimReverse(string name, string backend) =>
         Check(name, backend, ReplayKind.DdimReverse, Trajectory, (config, device, input) => Replay.DdimReverse(config, device, Weights(config), input));
 
