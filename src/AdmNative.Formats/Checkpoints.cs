@@ -9,27 +9,18 @@ public static class Checkpoints
     /// <param name="path">The file.</param>
     /// <param name="key">Which entry of a torch file holds the tensors, where there are several dictionaries of them.</param>
     /// <exception cref="CheckpointException">Another kind of file (the message says which), damaged, or without named tensors.</exception>
-    public static TensorFile Open(string path, string? key = null)
+    public static TensorFile Open(string path, string? key = null) => FileBytes.Open(path, file =>
     {
-        FileBytes file = FileBytes.Open(path);
-        try
+        switch (FileKinds.Of(file))
         {
-            switch (FileKinds.Of(file))
-            {
-                case FileKind.Zip or FileKind.TorchLegacy:
-                    TorchFile torch = TorchFile.Open(file);
-                    return new TensorFile(torch.AsTensorSource(key), torch);
-                case FileKind.Safetensors:
-                    SafetensorsFile safetensors = SafetensorsFile.Open(file);
-                    return new TensorFile(safetensors, safetensors);
-                case var kind:
-                    throw FileKinds.NotA("checkpoint (torch .pt or .safetensors)", kind, file);
-            }
+            case FileKind.Zip or FileKind.TorchLegacy:
+                TorchFile torch = TorchFile.Open(file);
+                return new TensorFile(torch.AsTensorSource(key), torch);
+            case FileKind.Safetensors:
+                SafetensorsFile safetensors = SafetensorsFile.Open(file);
+                return new TensorFile(safetensors, safetensors);
+            case var kind:
+                throw FileKinds.NotA("checkpoint (torch .pt or .safetensors)", kind, file);
         }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
+    });
 }

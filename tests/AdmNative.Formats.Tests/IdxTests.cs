@@ -47,7 +47,7 @@ public class IdxTests
         Refused("cannot hold", [0, 0, 8, 4, .. Enumerable.Repeat((byte)255, 12), 0, 0, 0, 0]);
         Refused("cannot hold", Gzip([0, 0, 8, 2, 0, 255, 255, 255, 0, 0, 255, 255]));
         Refused("ends early", Gzip(s_labels[..^1]));
-        byte[] zipped = Gzip([.. s_labels[..4], 0, 0, 4, 0, .. Enumerable.Range(0, 1024).Select(i => (byte)(i * i))]);
+        byte[] zipped = Gzip([.. s_labels[..4], 0, 0, 4, 0, .. Enumerable.Range(0, 1024).Select(i => unchecked((byte)(i * i)))]);
         zipped[zipped.Length / 2] ^= 255;
         Assert.Throws<CheckpointException>(() => Idx.Read(folder.Write("a", zipped)));
     }

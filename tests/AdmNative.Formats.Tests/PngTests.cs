@@ -37,7 +37,7 @@ public class PngTests
     {
         var noise = new byte[width * height * channels];
         new Random(width).NextBytes(noise);
-        byte[] smooth = [.. Enumerable.Range(0, noise.Length).Select(i => (byte)((i / channels % width) + (3 * (i / channels / width)) + (i % channels)))];
+        byte[] smooth = [.. Enumerable.Range(0, noise.Length).Select(i => unchecked((byte)((i / channels % width) + (3 * (i / channels / width)) + (i % channels))))];
         foreach (byte[] pixels in (byte[][])[noise, smooth])
         {
             byte[] file = Png.Encode(new ImageBytes(width, height, channels, pixels));

@@ -51,6 +51,21 @@ internal sealed class FileBytes : IDisposable
         }
     }
 
+    /// <summary>Opens a file and makes its reader, which owns it from then on; closes it if that fails.</summary>
+    public static T Open<T>(string path, Func<FileBytes, T> reader)
+    {
+        FileBytes file = Open(path);
+        try
+        {
+            return reader(file);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>Fills the span from a position.</summary>
     /// <exception cref="CheckpointException">The file ends before the span is full; names what was being read.</exception>
     public void Read(long offset, Span<byte> destination, string what)

@@ -28,19 +28,7 @@ public sealed class NpzFile : IDisposable
 
     /// <summary>Opens an archive and lists its members; reads no data.</summary>
     /// <exception cref="CheckpointException">Not a zip archive, or damaged.</exception>
-    public static NpzFile Open(string path)
-    {
-        FileBytes file = FileBytes.Open(path);
-        try
-        {
-            return new NpzFile(file, ZipReader.Open(file));
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
+    public static NpzFile Open(string path) => FileBytes.Open(path, file => new NpzFile(file, ZipReader.Open(file)));
 
     /// <summary>True if there is an array of this name.</summary>
     public bool Contains(string name) => _zip.Find(name + Suffix) is not null;

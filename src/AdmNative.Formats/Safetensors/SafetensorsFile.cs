@@ -30,19 +30,7 @@ public sealed class SafetensorsFile : ITensorSource, IDisposable
 
     /// <summary>Opens a file and checks its head; reads no data.</summary>
     /// <exception cref="CheckpointException">Not a safetensors file, damaged, or of an element type that is not read.</exception>
-    public static SafetensorsFile Open(string path)
-    {
-        FileBytes file = FileBytes.Open(path);
-        try
-        {
-            return Open(file);
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
+    public static SafetensorsFile Open(string path) => FileBytes.Open(path, Open);
 
     /// <inheritdoc/>
     public void ReadFloats(string name, Span<float> destination)

@@ -3,8 +3,7 @@ namespace AdmNative.Formats;
 /// <summary>A Python dictionary in a torch file: keys are <see cref="string"/> or <see cref="long"/>, in insertion order.</summary>
 public sealed class PtDict
 {
-    private readonly List<KeyValuePair<object, object?>> _items = [];
-    private Dictionary<object, object?>? _index;    // made at the first look-up: a reader sees thousands of small dictionaries
+    private readonly OrderedDictionary<object, object?> _items = [];
 
     /// <summary>An empty dictionary; <paramref name="isOrdered"/> for a collections.OrderedDict (state dicts), else a plain dict.</summary>
     public PtDict(bool isOrdered = false) => IsOrdered = isOrdered;
@@ -19,41 +18,27 @@ public sealed class PtDict
     /// <exception cref="KeyNotFoundException">No such key; the message lists those there are.</exception>
     public object? this[object key] => TryGet(key, out object? value)
         ? value
-        : throw new KeyNotFoundException($"no key '{key}'; there are {Listing.Of(_items.Select(i => i.Key.ToString()!))}");
+        : throw new KeyNotFoundException($"no key '{key}'; there are {Listing.Of(_items.Keys.Select(k => k.ToString()!))}");
 
     /// <summary>Appends an entry.</summary>
     /// <exception cref="ArgumentException">The key is neither string nor integer, or was added before.</exception>
     public void Add(object key, object? value)
     {
         ArgumentNullException.ThrowIfNull(key);
-        key = key is int i ? (long)i : key;
+        key = Widen(key);
         if (key is not (string or long))
         {
             throw new ArgumentException($"a dictionary key is a string or an integer here, not {key.GetType().Name}", nameof(key));
         }
 
-        if (!Index().TryAdd(key, value))
+        if (!_items.TryAdd(key, value))
         {
             throw new ArgumentException($"the key '{key}' appears twice", nameof(key));
         }
-
-        _items.Add(new(key, value));
     }
 
     /// <summary>Looks a key up; integer keys are <see cref="long"/> (or <see cref="int"/>).</summary>
-    public bool TryGet(object key, out object? value) => Index().TryGetValue(key is int i ? (long)i : key, out value);
+    public bool TryGet(object key, out object? value) => _items.TryGetValue(Widen(key), out value);
 
-    private Dictionary<object, object?> Index()
-    {
-        if (_index is null)
-        {
-            _index = new Dictionary<object, object?>(_items.Count);
-            foreach ((object key, object? value) in _items)
-            {
-                _index.Add(key, value);
-            }
-        }
-
-        return _index;
-    }
+    private static object Widen(object key) => key is int i ? (long)i : key;
 }

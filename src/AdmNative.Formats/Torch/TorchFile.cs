@@ -28,19 +28,7 @@ public sealed class TorchFile : IDisposable
 
     /// <summary>Opens a file and reads its object tree; reads no tensor data.</summary>
     /// <exception cref="CheckpointException">Not a torch file, damaged, or it holds more than tensors and plain data.</exception>
-    public static TorchFile Open(string path)
-    {
-        FileBytes file = FileBytes.Open(path);
-        try
-        {
-            return Open(file);
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
+    public static TorchFile Open(string path) => FileBytes.Open(path, Open);
 
     /// <summary>
     /// The named tensors: of the root, or of the one entry of the root that is a dictionary of tensors ('state_dict',
