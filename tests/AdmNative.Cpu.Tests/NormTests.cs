@@ -92,7 +92,8 @@ public sealed class NormTests
         double[] expected = OpTable.Run(sample.Op, values).Data;
         foreach (Isa isa in IsaSupport.Available)
         {
-            SingleOp.AssertClose($"{isa}", expected, SingleOp.Run(isa, 1, sample, values, 0), 2e-5);
+            // A pilot 1000 standard deviations off would cost the sums of squares three digits.
+            SingleOp.AssertClose($"{isa}", expected, SingleOp.Run(isa, 1, sample, values, 0), 2e-6);
         }
     }
 
@@ -138,13 +139,18 @@ public sealed class NormTests
         var grad = new OpCase(
             new GroupNormInputGrad(groups, silu, resample, true),
             [TensorType.F32(x), dy, TensorType.F32(stats.Shape), TensorType.F32(sumResult.Shape), c, c, m, TensorType.F32(x)]);
-        Check(isa, grad, [values[0], sumValues[1], stats, sumResult, values[1], values[2], values[3], addend]);
+
+        // dx is a difference of terms as large as rstd g dz, which may cancel entirely (groups of one element): 8 roundings of that.
+        double rstd = stats.Data.Where((_, i) => i % 2 == 1).Max(), g = values[1].Data.Max(Math.Abs) * (1 + values[3].Data.Max(Math.Abs));
+        Check(
+            isa, grad, [values[0], sumValues[1], stats, sumResult, values[1], values[2], values[3], addend],
+            8 * Math.ScaleB(1, -24) * rstd * g * sumValues[1].Data.Max(Math.Abs) * (resample == NormResample.Up2 ? 4 : 1));
     }
 
-    private static void Check(Isa isa, OpCase sample, HostArray<double>[] values)
+    private static void Check(Isa isa, OpCase sample, HostArray<double>[] values, double cancellation = 0)
     {
         double[] expected = OpTable.Run(sample.Op, values).Data;
-        double tolerance = OpCaseTests.Tolerance(sample, values, expected);
+        double tolerance = OpCaseTests.Tolerance(sample, values, expected) + (cancellation / expected.Max(Math.Abs));
         float[] one = SingleOp.Run(isa, 1, sample, values, 0);
         SingleOp.AssertClose($"{isa} {sample.Op} {sample.Inputs[0]}", expected, one, tolerance);
         OpCaseTests.AssertSame($"{sample.Op} {sample.Inputs[0]} strided, 2 threads", one, SingleOp.Run(isa, 2, sample, values, 5));

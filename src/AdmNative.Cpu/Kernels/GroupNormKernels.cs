@@ -57,9 +57,26 @@ internal readonly record struct NormGeometry(int Height, int Width, int Channels
     };
 }
 
+/// <summary>Three rows of a sample; the pilot of a channel is their median.</summary>
+internal readonly unsafe struct PilotRows(float* x, long ld, int rows)
+{
+    public float* First { get; } = x;
+
+    public float* Second { get; } = x + (rows / 2 * ld);
+
+    public float* Third { get; } = x + ((rows - 1) * ld);
+
+    /// <summary>The pilot of one channel, as the vector kernels choose it.</summary>
+    public double Median(int c)
+    {
+        (float a, float b) = (First[c], Second[c]);
+        return Math.Max(Math.Min(a, b), Math.Min(Math.Max(a, b), Third[c]));
+    }
+}
+
 /// <summary>
 /// Passes over one sample x [P, C] of a group normalisation. Statistics: per channel sums of d and d^2, d = x - pilot, over slices of
-/// pixels; the pilot is pixel 0 of the sample, so the sums of slices add and a large mean costs no digits.
+/// pixels; all slices of a sample have the same pilot, so their sums add, and a large mean costs no digits.
 /// </summary>
 internal static unsafe class GroupNormKernels<S, V, A>
     where S : struct, ISimd<V>
@@ -67,13 +84,20 @@ internal static unsafe class GroupNormKernels<S, V, A>
     where A : struct, IActivation<S, V>
 {
     /// <summary>sum[c] = sum of x - pilot, square[c] = sum of its square, over rows.</summary>
+    /// <param name="x">First row.</param>
+    /// <param name="ld">Floats between rows.</param>
+    /// <param name="rows">Rows to sum.</param>
+    /// <param name="channels">C.</param>
+    /// <param name="pilots">The rows that the pilot is chosen from, the same for all slices of a sample.</param>
+    /// <param name="sum">Result.</param>
+    /// <param name="square">Result.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Sums(float* x, long ld, int rows, int channels, float* pilot, float* sum, float* square)
+    public static void Sums(float* x, long ld, int rows, int channels, PilotRows pilots, float* sum, float* square)
     {
         int w = S.Width, c = 0;
         for (; c + (4 * w) <= channels; c += 4 * w)
         {
-            V p0 = S.Load(pilot + c), p1 = S.Load(pilot + c + w), p2 = S.Load(pilot + c + (2 * w)), p3 = S.Load(pilot + c + (3 * w));
+            V p0 = Pilot(pilots, c, w), p1 = Pilot(pilots, c + w, w), p2 = Pilot(pilots, c + (2 * w), w), p3 = Pilot(pilots, c + (3 * w), w);
             V s0 = S.Zero, s1 = S.Zero, s2 = S.Zero, s3 = S.Zero;
             V q0 = S.Zero, q1 = S.Zero, q2 = S.Zero, q3 = S.Zero;
             float* p = x + c;
@@ -103,7 +127,7 @@ internal static unsafe class GroupNormKernels<S, V, A>
 
         for (; c + (2 * w) <= channels; c += 2 * w)
         {
-            V p0 = S.Load(pilot + c), p1 = S.Load(pilot + c + w);
+            V p0 = Pilot(pilots, c, w), p1 = Pilot(pilots, c + w, w);
             V s0 = S.Zero, s1 = S.Zero, s2 = S.Zero, s3 = S.Zero;
             V q0 = S.Zero, q1 = S.Zero, q2 = S.Zero, q3 = S.Zero;
             float* p = x + c;
@@ -140,7 +164,7 @@ internal static unsafe class GroupNormKernels<S, V, A>
         for (; c < channels; c += w)
         {
             int n = Math.Min(w, channels - c);
-            V p0 = S.LoadPartial(pilot + c, n);
+            V p0 = Pilot(pilots, c, n);
             V s0 = S.Zero, s1 = S.Zero, q0 = S.Zero, q1 = S.Zero;
             float* p = x + c;
             int r = 0;
@@ -166,16 +190,17 @@ internal static unsafe class GroupNormKernels<S, V, A>
     }
 
     /// <summary>
-    /// y = resample(act(a x + b)) for a range of pixels: of the result for Down2, of x otherwise. x and y point at their sample.
+    /// y = resample(act(a (x - mean) + b)) for a range of pixels: of the result for Down2, of x otherwise. x and y point at their sample.
+    /// Folding the mean into b would save a subtraction and lose the digits that a x and b have in common.
     /// </summary>
     public static void Apply(
-        in NormGeometry g, float* x, long ldx, float* a, float* b, float* y, long ldy, int begin, int end)
+        in NormGeometry g, float* x, long ldx, float* mean, float* a, float* b, float* y, long ldy, int begin, int end)
     {
         switch (g.Resample)
         {
-            case NormResample.Up2: ApplyUp2(g, x, ldx, a, b, y, ldy, begin, end); break;
-            case NormResample.Down2: ApplyDown2(g, x, ldx, a, b, y, ldy, begin, end); break;
-            default: ApplyKeep(x + (begin * ldx), ldx, a, b, y + (begin * ldy), ldy, end - begin, g.Channels); break;
+            case NormResample.Up2: ApplyUp2(g, x, ldx, mean, a, b, y, ldy, begin, end); break;
+            case NormResample.Down2: ApplyDown2(g, x, ldx, mean, a, b, y, ldy, begin, end); break;
+            default: ApplyKeep(x + (begin * ldx), ldx, mean, a, b, y + (begin * ldy), ldy, end - begin, g.Channels); break;
         }
     }
 
@@ -277,7 +302,8 @@ internal static unsafe class GroupNormKernels<S, V, A>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ApplyKeep(float* x, long ldx, float* a, float* b, float* y, long ldy, int rows, int channels)
+    private static void ApplyKeep(
+        float* x, long ldx, float* mean, float* a, float* b, float* y, long ldy, int rows, int channels)
     {
         int w = S.Width, whole = channels - (channels % w);
         for (int r = 0; r < rows; r++, x += ldx, y += ldy)
@@ -285,21 +311,21 @@ internal static unsafe class GroupNormKernels<S, V, A>
             int c = 0;
             for (; c < whole; c += w)
             {
-                S.Store(y + c, A.Apply(S.Fma(S.Load(a + c), S.Load(x + c), S.Load(b + c))));
+                S.Store(y + c, A.Apply(S.Fma(S.Load(a + c), S.Sub(S.Load(x + c), S.Load(mean + c)), S.Load(b + c))));
             }
 
             if (c < channels)
             {
                 int n = channels - c;
-                V u = S.Fma(S.LoadPartial(a + c, n), S.LoadPartial(x + c, n), S.LoadPartial(b + c, n));
-                S.StorePartial(y + c, A.Apply(u), n);
+                V d = S.Sub(S.LoadPartial(x + c, n), S.LoadPartial(mean + c, n));
+                S.StorePartial(y + c, A.Apply(S.Fma(S.LoadPartial(a + c, n), d, S.LoadPartial(b + c, n))), n);
             }
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ApplyUp2(
-        in NormGeometry g, float* x, long ldx, float* a, float* b, float* y, long ldy, int begin, int end)
+        in NormGeometry g, float* x, long ldx, float* mean, float* a, float* b, float* y, long ldy, int begin, int end)
     {
         int w = S.Width, channels = g.Channels, whole = channels - (channels % w);
         long down = 2 * g.Width * ldy;
@@ -311,7 +337,7 @@ internal static unsafe class GroupNormKernels<S, V, A>
             int c = 0;
             for (; c < whole; c += w)
             {
-                V v = A.Apply(S.Fma(S.Load(a + c), S.Load(px + c), S.Load(b + c)));
+                V v = A.Apply(S.Fma(S.Load(a + c), S.Sub(S.Load(px + c), S.Load(mean + c)), S.Load(b + c)));
                 S.Store(p + c, v);
                 S.Store(p + c + ldy, v);
                 S.Store(p + c + down, v);
@@ -321,8 +347,8 @@ internal static unsafe class GroupNormKernels<S, V, A>
             if (c < channels)
             {
                 int n = channels - c;
-                V u = S.Fma(S.LoadPartial(a + c, n), S.LoadPartial(px + c, n), S.LoadPartial(b + c, n));
-                V v = A.Apply(u);
+                V d = S.Sub(S.LoadPartial(px + c, n), S.LoadPartial(mean + c, n));
+                V v = A.Apply(S.Fma(S.LoadPartial(a + c, n), d, S.LoadPartial(b + c, n)));
                 S.StorePartial(p + c, v, n);
                 S.StorePartial(p + c + ldy, v, n);
                 S.StorePartial(p + c + down, v, n);
@@ -333,7 +359,7 @@ internal static unsafe class GroupNormKernels<S, V, A>
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ApplyDown2(
-        in NormGeometry g, float* x, long ldx, float* a, float* b, float* y, long ldy, int begin, int end)
+        in NormGeometry g, float* x, long ldx, float* mean, float* a, float* b, float* y, long ldy, int begin, int end)
     {
         int w = S.Width, channels = g.Channels, whole = channels - (channels % w), half = g.Width / 2;
         long down = g.Width * ldx;
@@ -346,26 +372,37 @@ internal static unsafe class GroupNormKernels<S, V, A>
             int c = 0;
             for (; c < whole; c += w)
             {
-                V va = S.Load(a + c), vb = S.Load(b + c);
-                V top = S.Add(A.Apply(S.Fma(va, S.Load(p + c), vb)), A.Apply(S.Fma(va, S.Load(p + c + ldx), vb)));
-                V low = S.Add(
-                    A.Apply(S.Fma(va, S.Load(p + c + down), vb)), A.Apply(S.Fma(va, S.Load(p + c + down + ldx), vb)));
+                V vm = S.Load(mean + c), va = S.Load(a + c), vb = S.Load(b + c);
+                float* q = p + c;
+                V top = S.Add(Normalise(S.Load(q), vm, va, vb), Normalise(S.Load(q + ldx), vm, va, vb));
+                V low = S.Add(Normalise(S.Load(q + down), vm, va, vb), Normalise(S.Load(q + down + ldx), vm, va, vb));
                 S.Store(py + c, S.Mul(quarter, S.Add(top, low)));
             }
 
             if (c < channels)
             {
                 int n = channels - c;
-                V va = S.LoadPartial(a + c, n), vb = S.LoadPartial(b + c, n);
+                V vm = S.LoadPartial(mean + c, n), va = S.LoadPartial(a + c, n), vb = S.LoadPartial(b + c, n);
+                float* q = p + c;
                 V top = S.Add(
-                    A.Apply(S.Fma(va, S.LoadPartial(p + c, n), vb)), A.Apply(S.Fma(va, S.LoadPartial(p + c + ldx, n), vb)));
+                    Normalise(S.LoadPartial(q, n), vm, va, vb), Normalise(S.LoadPartial(q + ldx, n), vm, va, vb));
                 V low = S.Add(
-                    A.Apply(S.Fma(va, S.LoadPartial(p + c + down, n), vb)),
-                    A.Apply(S.Fma(va, S.LoadPartial(p + c + down + ldx, n), vb)));
+                    Normalise(S.LoadPartial(q + down, n), vm, va, vb), Normalise(S.LoadPartial(q + down + ldx, n), vm, va, vb));
                 S.StorePartial(py + c, S.Mul(quarter, S.Add(top, low)), n);
             }
         }
     }
+
+    /// <summary>The median of the pilot rows: one outlier cannot be it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Pilot(PilotRows rows, int c, int n)
+    {
+        V a = S.LoadPartial(rows.First + c, n), b = S.LoadPartial(rows.Second + c, n);
+        return S.MaxNative(S.MinNative(a, b), S.MinNative(S.MaxNative(a, b), S.LoadPartial(rows.Third + c, n)));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Normalise(V x, V mean, V a, V b) => A.Apply(S.Fma(a, S.Sub(x, mean), b));
 
     /// <summary>The gradient that reaches pixel r of x from the resampled image: a sum of four, or a quarter of one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

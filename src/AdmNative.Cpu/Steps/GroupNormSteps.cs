@@ -25,6 +25,11 @@ internal abstract unsafe class NormStep<S, V, A> : ParallelStep
         X = context.In(0);
         Samples = X.Samples;
         Groups = groups;
+        if (X.Shape.Elements == 0)
+        {
+            throw new ShapeException($"{context.Node}: nothing to normalise");
+        }
+
         int channels = X.Columns, pixels = X.RowsPerSample;
         (int height, int width) = X.Shape.Rank == 4 ? (X.Height, X.Width) : (1, pixels);
         Geometry = new NormGeometry(height, width, channels, resample);
@@ -109,13 +114,15 @@ internal abstract unsafe class NormStep<S, V, A> : ParallelStep
     /// <summary>Channel sums of slice s of sample n: C sums, then C sums of squares (or of dz).</summary>
     protected float* Sums(int n, int s) => Scratch + ((((long)n * Slices.Count) + s) * 2 * Channels);
 
+    private PilotRows Pilots(int n) => new(Sample(X, n), X.Stride, Geometry.Pixels);
+
     /// <summary>The channel sums of one slice of x.</summary>
     protected void SumSlice(int n, int s)
     {
         float* x = Sample(X, n);
         float* sums = Sums(n, s);
         int begin = Slices.Begin(s), rows = Slices.Begin(s + 1) - begin;
-        GroupNormKernels<S, V, A>.Sums(x + (begin * X.Stride), X.Stride, rows, Channels, x, sums, sums + Channels);
+        GroupNormKernels<S, V, A>.Sums(x + (begin * X.Stride), X.Stride, rows, Channels, Pilots(n), sums, sums + Channels);
     }
 
     /// <summary>Mean and 1 / sqrt(variance + eps) of a group, from the channel sums of all slices.</summary>
@@ -123,10 +130,10 @@ internal abstract unsafe class NormStep<S, V, A> : ParallelStep
     {
         int width = Channels / Groups, first = group * width;
         double pixels = Geometry.Pixels;
-        float* pilot = Sample(X, n);
+        PilotRows pilots = Pilots(n);
 
         // Channel means relative to a pilot of the group, so that a large common mean costs no digits here either.
-        double anchor = pilot[first], mean = 0, squares = 0, spread = 0;
+        double anchor = pilots.Median(first), mean = 0, squares = 0, spread = 0;
         for (int c = first; c < first + width; c++)
         {
             double sum = 0, square = 0;
@@ -137,7 +144,7 @@ internal abstract unsafe class NormStep<S, V, A> : ParallelStep
                 square += sums[Channels + c];
             }
 
-            double channelMean = pilot[c] - anchor + (sum / pixels);
+            double channelMean = pilots.Median(c) - anchor + (sum / pixels);
             squares += square - (sum * (sum / pixels));
             mean += channelMean;
             spread += channelMean * channelMean;
@@ -159,6 +166,8 @@ internal sealed unsafe class GroupNormStep<S, V, A> : NormStep<S, V, A>
     where V : unmanaged
     where A : struct, IActivation<S, V>
 {
+    private const int Folds = 3;
+
     private readonly double _eps;
     private readonly Operand _given;
     private readonly Operand _gamma;
@@ -188,9 +197,9 @@ internal sealed unsafe class GroupNormStep<S, V, A> : NormStep<S, V, A>
         _applyParts = (int)Math.Clamp((long)_units * Channels / (Tasks.Grain / 2), 1, Math.Min(_units, 4 * context.Pool.Threads));
     }
 
-    /// <summary>Scratch: channel sums if statistics are computed, and a, b per sample and channel.</summary>
+    /// <summary>Scratch: channel sums if statistics are computed, and mean, a, b per sample and channel.</summary>
     public static long WorkspaceBytes(Shape x, bool computesStatistics) =>
-        ((computesStatistics ? SumFloats(x) : 0) + (2L * x[0] * x.Last)) * sizeof(float);
+        ((computesStatistics ? SumFloats(x) : 0) + ((long)Folds * x[0] * x.Last)) * sizeof(float);
 
     protected override int Parts(int phase) => phase switch
     {
@@ -209,7 +218,8 @@ internal sealed unsafe class GroupNormStep<S, V, A> : NormStep<S, V, A>
         }
     }
 
-    private float* A0(int n) => _fold + ((long)n * 2 * Channels);
+    /// <summary>Array i of sample n: mean, a, b.</summary>
+    private float* At(int n, int i) => _fold + ((((long)n * Folds) + i) * Channels);
 
     private void Fold(int n, int group)
     {
@@ -231,29 +241,25 @@ internal sealed unsafe class GroupNormStep<S, V, A> : NormStep<S, V, A>
             (mean, rstd) = (row[0], row[1]);
         }
 
-        float* a = A0(n);
-        float* b = a + Channels;
+        float* means = At(n, 0);
+        float* a = At(n, 1);
+        float* b = At(n, 2);
         float* m = _m.IsNull ? null : _m.Row(n);
         int width = Channels / Groups;
         for (int c = group * width; c < (group + 1) * width; c++)
         {
-            double slope = rstd * _gamma.Data[c], offset = _beta.Data[c] - (mean * slope);
-            if (m is not null)
-            {
-                slope *= 1.0 + m[c];
-                offset = (offset * (1.0 + m[c])) + m[Channels + c];
-            }
-
-            (a[c], b[c]) = ((float)slope, (float)offset);
+            double scale = m is null ? 1 : 1.0 + m[c], shift = m is null ? 0 : m[Channels + c];
+            means[c] = (float)mean;
+            a[c] = (float)(rstd * scale * _gamma.Data[c]);
+            b[c] = (float)((_beta.Data[c] * scale) + shift);
         }
     }
 
     private void Apply(int n, int part)
     {
         int begin = (int)Tasks.Begin(_units, _applyParts, part), end = (int)Tasks.Begin(_units, _applyParts, part + 1);
-        float* a = A0(n);
         GroupNormKernels<S, V, A>.Apply(
-            Geometry, Sample(X, n), X.Stride, a, a + Channels, Sample(_y, n), _y.Stride, begin, end);
+            Geometry, Sample(X, n), X.Stride, At(n, 0), At(n, 1), At(n, 2), Sample(_y, n), _y.Stride, begin, end);
     }
 }
 
