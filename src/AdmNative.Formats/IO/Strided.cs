@@ -53,7 +53,8 @@ internal static class Strided
     /// destination[sum(i_k * to_k)] = source[sum(i_k * from_k)] for every index of the shape. Indices outside either
     /// span throw; callers check them beforehand with names the user knows.
     /// </summary>
-    public static void Copy(ReadOnlySpan<byte> source, ReadOnlySpan<long> from, Span<byte> destination, ReadOnlySpan<long> to, Shape shape, int elementBytes)
+    public static void Copy(
+        ReadOnlySpan<byte> source, ReadOnlySpan<long> from, Span<byte> destination, ReadOnlySpan<long> to, Shape shape, int elementBytes)
     {
         switch (elementBytes)
         {

@@ -145,9 +145,15 @@ internal sealed class ZipReader
     {
         Span<byte> end = stackalloc byte[56];
         file.Read(at, end, "the zip64 end record");
-        return BinaryPrimitives.ReadUInt32LittleEndian(end) == 0x06064b50
-            ? (BinaryPrimitives.ReadInt64LittleEndian(end[48..]), BinaryPrimitives.ReadInt64LittleEndian(end[40..]), BinaryPrimitives.ReadInt64LittleEndian(end[32..]))
-            : throw Damaged(file, $"there is no zip64 end record at {at}");
+        if (BinaryPrimitives.ReadUInt32LittleEndian(end) != 0x06064b50)
+        {
+            throw Damaged(file, $"there is no zip64 end record at {at}");
+        }
+
+        long count = BinaryPrimitives.ReadInt64LittleEndian(end[32..]);
+        long bytes = BinaryPrimitives.ReadInt64LittleEndian(end[40..]);
+        long offset = BinaryPrimitives.ReadInt64LittleEndian(end[48..]);
+        return (offset, bytes, count);
     }
 
     private static ZipMember ReadEntry(FileBytes file, ref ReadOnlySpan<byte> rest)
@@ -180,7 +186,8 @@ internal sealed class ZipReader
         }
 
         ReadZip64Extra(extra, ref bytes, ref compressed, ref header);
-        if (bytes < 0 || compressed < 0 || header < 0 || !Inflate.CanHold(compressed, bytes) || (method == ZipMember.Stored && bytes != compressed))
+        bool possible = method == ZipMember.Stored ? bytes == compressed : Inflate.CanHold(compressed, bytes);
+        if (bytes < 0 || compressed < 0 || header < 0 || !possible)
         {
             throw Damaged(file, $"member '{name}' claims {bytes} bytes from {compressed} compressed ones at {header}");
         }

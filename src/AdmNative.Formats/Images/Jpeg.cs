@@ -92,10 +92,9 @@ public static unsafe class Jpeg
         }
 
         string message = Message(handle);
-        bool harmless = TurboJpeg.tjGetErrorCode(handle) == TurboJpeg.ErrorWarning
-            && !message.Contains("Premature end", StringComparison.OrdinalIgnoreCase)
-            && (!message.Contains("Corrupt JPEG data", StringComparison.OrdinalIgnoreCase) || message.Contains("extraneous bytes", StringComparison.OrdinalIgnoreCase));
-        if (!harmless)
+        bool Says(string words) => message.Contains(words, StringComparison.OrdinalIgnoreCase);
+        bool pixelsAreRight = !Says("Premature end") && (!Says("Corrupt JPEG data") || Says("extraneous bytes"));
+        if (TurboJpeg.tjGetErrorCode(handle) != TurboJpeg.ErrorWarning || !pixelsAreRight)
         {
             throw new CheckpointException($"is a damaged JPEG file ({message}); fetch it again or leave it out", name);
         }

@@ -105,7 +105,8 @@ internal sealed class PngDecoder(ReadOnlyMemory<byte> file, string name)
             ReadOnlySpan<byte> typeBytes = bytes.Slice(at + 4, 4);
             ReadOnlyMemory<byte> content = file.Slice(at + 8, (int)length);
             string type = Encoding.Latin1.GetString(typeBytes);
-            if (Crc32.Append(0, bytes.Slice(at + 4, 4 + (int)length)) != BinaryPrimitives.ReadUInt32BigEndian(bytes[(at + 8 + (int)length)..]))
+            uint crc = BinaryPrimitives.ReadUInt32BigEndian(bytes[(at + 8 + (int)length)..]);
+            if (Crc32.Append(0, bytes.Slice(at + 4, 4 + (int)length)) != crc)
             {
                 throw Bad($"has a wrong checksum in the chunk at byte {at}");
             }

@@ -33,10 +33,12 @@ internal static unsafe partial class TurboJpeg
     internal static partial nint tjInitDecompress();
 
     [LibraryImport(Library)]
-    internal static partial int tjDecompressHeader3(nint handle, byte* jpeg, CULong jpegBytes, int* width, int* height, int* subsampling, int* colorspace);
+    internal static partial int tjDecompressHeader3(
+        nint handle, byte* jpeg, CULong jpegBytes, int* width, int* height, int* subsampling, int* colorspace);
 
     [LibraryImport(Library)]
-    internal static partial int tjDecompress2(nint handle, byte* jpeg, CULong jpegBytes, byte* pixels, int width, int pitch, int height, int pixelFormat, int flags);
+    internal static partial int tjDecompress2(
+        nint handle, byte* jpeg, CULong jpegBytes, byte* pixels, int width, int pitch, int height, int pixelFormat, int flags);
 
     [LibraryImport(Library)]
     internal static partial byte* tjGetErrorStr2(nint handle);
@@ -47,7 +49,8 @@ internal static unsafe partial class TurboJpeg
     [LibraryImport(Library)]
     internal static partial int tjDestroy(nint handle);
 
-    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path) => name == Library ? s_library.Value.Handle : 0;
+    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path) =>
+        name == Library ? s_library.Value.Handle : 0;
 
     private static (nint Handle, string? Reason) Load()
     {
@@ -67,6 +70,7 @@ internal static unsafe partial class TurboJpeg
         string remedy = OperatingSystem.IsWindows() ? "install libjpeg-turbo"
             : OperatingSystem.IsMacOS() ? "brew install jpeg-turbo"
             : "apt install libturbojpeg0, or your system's package of libjpeg-turbo";
-        return (0, $"JPEG pictures are decoded by libjpeg-turbo, which was not found (tried {string.Join(", ", names)}): {remedy}, or name the library in {Override}");
+        return (0, "JPEG pictures are decoded by libjpeg-turbo, which was not found "
+            + $"(tried {string.Join(", ", names)}): {remedy}, or name the library in {Override}");
     }
 }

@@ -7,7 +7,8 @@ public static class NpyFile
 {
     /// <summary>Opens an array for reading in rows.</summary>
     /// <exception cref="CheckpointException">Not a .npy file, damaged, or of an element type that is not read.</exception>
-    public static NpyReader OpenRows(string path) => FileBytes.Open(path, file => new NpyReader(file.Slice(0, file.Length, "the array"), path, "the array", file));
+    public static NpyReader OpenRows(string path) => FileBytes.Open(
+        path, file => new NpyReader(file.Slice(0, file.Length, "the array"), path, "the array", file));
 
     /// <summary>Reads a whole array.</summary>
     /// <exception cref="CheckpointException">Not a .npy file, damaged, over 2 GiB, or of an element type that is not read.</exception>

@@ -79,7 +79,8 @@ public sealed class SafetensorsFile : ITensorSource, IDisposable
         var result = new SafetensorsFile(file);
         try
         {
-            using var reader = new JsonTextReader(new StreamReader(new MemoryStream(head), new UTF8Encoding(false, throwOnInvalidBytes: true)))
+            var text = new StreamReader(new MemoryStream(head), new UTF8Encoding(false, throwOnInvalidBytes: true));
+            using var reader = new JsonTextReader(text)
             {
                 DateParseHandling = DateParseHandling.None,
                 MaxDepth = 8,
@@ -102,6 +103,8 @@ public sealed class SafetensorsFile : ITensorSource, IDisposable
     private sealed class HeadReader(JsonTextReader json, SafetensorsFile file, long dataStart)
     {
         private readonly List<(long Begin, long End, string Name)> _extents = [];
+
+        private long DataBytes => file._file.Length - dataStart;
 
         public void Read()
         {
@@ -186,9 +189,10 @@ public sealed class SafetensorsFile : ITensorSource, IDisposable
             }
 
             int size = dtype.Value.SizeBytes();
-            if (begin < 0 || end < begin || end > file._file.Length - dataStart || (end - begin) / size != shape.Elements || (end - begin) % size != 0)
+            bool inside = begin >= 0 && end >= begin && end <= DataBytes;
+            if (!inside || (end - begin) / size != shape.Elements || (end - begin) % size != 0)
             {
-                throw Bad($"places {dtype} {shape} tensor '{name}' at bytes {begin} to {end} of {file._file.Length - dataStart}: truncated or damaged; fetch it again");
+                throw Bad($"places {dtype} {shape} tensor '{name}' at bytes {begin} to {end} of {DataBytes}: truncated or damaged; fetch it again");
             }
 
             if (!file._types.TryAdd(name, new TensorType(dtype.Value, shape)))
@@ -208,15 +212,16 @@ public sealed class SafetensorsFile : ITensorSource, IDisposable
             {
                 if (begin != at)
                 {
-                    throw Bad($"{(begin < at ? "has tensors overlapping" : "leaves bytes unused")} before tensor '{name}' (at byte {begin} of the data, expected {at}): damaged");
+                    string problem = begin < at ? "has tensors overlapping" : "leaves bytes unused";
+                    throw Bad($"{problem} before tensor '{name}' (at byte {begin} of the data, expected {at}): damaged");
                 }
 
                 at = end;
             }
 
-            if (at != file._file.Length - dataStart)
+            if (at != DataBytes)
             {
-                throw Bad($"has {file._file.Length - dataStart} bytes of data, its tensors take {at}: truncated or damaged; fetch it again");
+                throw Bad($"has {DataBytes} bytes of data, its tensors take {at}: truncated or damaged; fetch it again");
             }
         }
 

@@ -22,7 +22,8 @@ public static class SafetensorsWriter
     public static void Write(string path, IEnumerable<TensorEntry> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         ArgumentNullException.ThrowIfNull(tensors);
-        List<TensorEntry> ordered = [.. tensors.OrderByDescending(t => t.Type.DType.SizeBytes()).ThenBy(t => t.Name, StringComparer.Ordinal)];
+        List<TensorEntry> ordered =
+            [.. tensors.OrderByDescending(t => t.Type.DType.SizeBytes()).ThenBy(t => t.Name, StringComparer.Ordinal)];
         byte[] head = Head(ordered, metadata);
         using var file = AtomicFile.Create(path);
         Span<byte> length = stackalloc byte[8];

@@ -173,7 +173,9 @@ internal sealed class PickleReader
                 Push(args.Items is [PtTensor tensor, ..] ? tensor : throw Bad($"calls {name} without a tensor"));
                 break;
             case PtCall.OrderedDict: Push(OrderedDict(args)); break;
-            case PtCall.Size: Push(args.Items is [PtList { IsTuple: true } size] ? size : throw Bad($"calls {name} without a tuple")); break;
+            case PtCall.Size:
+                Push(args.Items is [PtList { IsTuple: true } size] ? size : throw Bad($"calls {name} without a tuple"));
+                break;
             default: throw Bad($"calls {name}, which is no function");
         }
     }
@@ -185,7 +187,9 @@ internal sealed class PickleReader
         {
             foreach (object? pair in pairs.Items)
             {
-                SetItem(dict, pair is PtList { Items: [var key, var value] } ? (key, value) : throw Bad("builds an OrderedDict of something other than pairs"));
+                SetItem(dict, pair is PtList { Items: [var key, var value] }
+                    ? (key, value)
+                    : throw Bad("builds an OrderedDict of something other than pairs"));
             }
         }
         else if (args.Items.Count != 0)
@@ -205,15 +209,15 @@ internal sealed class PickleReader
 
         long[] dims = Numbers(size);
         long[] strides = Numbers(stride);
-        string what = $"a tensor [{Listing.Of(dims.Select(d => d.ToString()))}] with strides [{Listing.Of(strides.Select(d => d.ToString()))}] at {offset} of {storage.Name}";
+        string What() => $"a tensor [{string.Join(",", dims)}] with strides [{string.Join(",", strides)}] at {offset} of {storage.Name}";
         if (dims.Length != strides.Length || dims.Length > MaxRank || offset < 0 || dims.Any(d => d < 0) || strides.Any(s => s < 0))
         {
-            throw Bad($"has {what}, which cannot be");
+            throw Bad($"has {What()}, which cannot be");
         }
 
         try
         {
-            Shape shape = Shape.Create(dims);
+            var shape = Shape.Create(dims);
             long last = offset;
             for (int i = 0; i < dims.Length && shape.Elements > 0; i++)
             {
@@ -222,19 +226,19 @@ internal sealed class PickleReader
 
             if (shape.Elements > 0 && last >= storage.Elements)
             {
-                throw Bad($"has {what}, which reaches past its {storage.Elements} elements");
+                throw Bad($"has {What()}, which reaches past its {storage.Elements} elements");
             }
 
             if (shape.Elements > Math.Max(storage.Elements, MaxRepeated))
             {
-                throw Bad($"has {what}, which repeats {storage.Elements} elements {shape.Elements} times over; refused");
+                throw Bad($"has {What()}, which repeats {storage.Elements} elements {shape.Elements} times over; refused");
             }
 
             return new PtTensor(storage, offset, shape, strides);
         }
         catch (Exception e) when (e is ShapeException or OverflowException)
         {
-            throw Bad($"has {what}, more than 64 bits can count");
+            throw Bad($"has {What()}, more than 64 bits can count");
         }
     }
 
@@ -306,7 +310,8 @@ internal sealed class PickleReader
         dict.Add(item.Key, item.Value);
     }
 
-    private void Recall(long key) => Push(_memo.TryGetValue(key, out object? value) ? value : throw Bad($"recalls object {key}, which it never stored"));
+    private void Recall(long key) => Push(
+        _memo.TryGetValue(key, out object? value) ? value : throw Bad($"recalls object {key}, which it never stored"));
 
     private void Push(object? value)
     {
@@ -327,7 +332,9 @@ internal sealed class PickleReader
         return value;
     }
 
-    private PtList PopTuple() => Pop() is PtList { IsTuple: true } tuple ? tuple : throw Bad("has something other than a tuple where one belongs");
+    private PtList PopTuple() => Pop() is PtList { IsTuple: true } tuple
+        ? tuple
+        : throw Bad("has something other than a tuple where one belongs");
 
     /// <summary>Objects below the newest mark are out of reach until the mark is taken.</summary>
     private int Floor => _marks.Count == 0 ? 0 : _marks[^1];
@@ -486,5 +493,6 @@ internal sealed class PickleReader
         _ => value.GetType().Name,
     };
 
-    private CheckpointException Bad(string problem) => _input.Bad($"its pickle {problem} (byte {_input.Position}): damaged, or not a file of tensors");
+    private CheckpointException Bad(string problem) =>
+        _input.Bad($"its pickle {problem} (byte {_input.Position}): damaged, or not a file of tensors");
 }

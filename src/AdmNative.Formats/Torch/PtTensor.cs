@@ -87,7 +87,8 @@ public sealed class PtTensor
     {
         if (IsRowMajor)
         {
-            TensorBytes.CopyTo(_storage.File, _storage.ByteOffset(_offset), Shape.Elements * Type.DType.SizeBytes(), stream, _storage.Name);
+            long bytes = Shape.Elements * Type.DType.SizeBytes();
+            TensorBytes.CopyTo(_storage.File, _storage.ByteOffset(_offset), bytes, stream, _storage.Name);
         }
         else
         {

@@ -55,7 +55,8 @@ public sealed class TorchFile : IDisposable
             return new Source(Path, root);
         }
 
-        List<PtDict> nested = [.. root.Items.Select(i => i.Value).OfType<PtDict>().Where(d => d.Items.Count > 0 && NotATensor(d) is null)];
+        List<PtDict> nested =
+            [.. root.Items.Select(i => i.Value).OfType<PtDict>().Where(d => d.Items.Count > 0 && NotATensor(d) is null)];
         return nested.Count switch
         {
             1 => new Source(Path, nested[0]),
@@ -109,7 +110,8 @@ public sealed class TorchFile : IDisposable
     private void ReadZip(ZipReader zip)
     {
         const string Pickle = "/data.pkl";
-        List<ZipMember> pickles = [.. zip.Members.Where(m => m.Name.EndsWith(Pickle, StringComparison.Ordinal) && m.Name.IndexOf('/') == m.Name.Length - Pickle.Length)];
+        List<ZipMember> pickles = [.. zip.Members.Where(
+            m => m.Name.EndsWith(Pickle, StringComparison.Ordinal) && m.Name.IndexOf('/') == m.Name.Length - Pickle.Length)];
         if (pickles.Count != 1)
         {
             throw FileKinds.NotATorchZip(zip, _file);
