@@ -58,6 +58,6 @@ public sealed class ArenaPackerTests
             worst = Math.Max(worst, (double)total / peak);
         }
 
-        Assert.True(worst < 1.3, $"one packing takes {worst:F3} times its bound"); // measured 1.2; a first fit in order takes 1.6
+        Assert.True(worst < 1.2, $"one packing takes {worst:F3} times its bound"); // measured 1.07; in order of birth 1.93
     }
 }
