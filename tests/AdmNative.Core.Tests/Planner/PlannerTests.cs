@@ -101,6 +101,19 @@ public sealed class PlannerTests
     }
 
     [Fact]
+    public void A_view_that_must_be_dense_keeps_its_source_out_of_a_concatenation()
+    {
+        Node x = _graph.Input("x", [2, 2, 2, 4]);
+        Node a = _graph.Silu(x);
+        Node joined = _graph.ConcatChannels(a, _graph.Scale(x, 2));
+        _graph.Output("a", _graph.StopGradient(a));
+        _graph.Output("y", joined);
+        Plan plan = Right();
+        Assert.False(plan.IsInPlacePart(joined, 0));
+        Assert.Equal(["Silu", "Scale", "ConcatChannels"], plan.Steps.Select(s => s.Node.Op!.Name));
+    }
+
+    [Fact]
     public void Slices_are_views_where_readers_allow_and_copies_elsewhere()
     {
         Node x = _graph.Input("x", [2, 4, 4, 6]);
