@@ -37,7 +37,9 @@ public sealed class BitsPerDimension : IDisposable
     /// <param name="noise">Noise of the steps.</param>
     /// <param name="labels">One per image, for conditional networks.</param>
     /// <param name="first">Number of the first image in the whole run.</param>
-    public BpdResult Evaluate(Tensor images, INoise noise, IReadOnlyList<int>? labels = null, long first = 0)
+    /// <param name="stepDone">Told after each step how many are done; may throw to stop.</param>
+    public BpdResult Evaluate(
+        Tensor images, INoise noise, IReadOnlyList<int>? labels = null, long first = 0, Action<int>? stepDone = null)
     {
         ArgumentNullException.ThrowIfNull(images);
         ArgumentNullException.ThrowIfNull(noise);
@@ -67,6 +69,7 @@ public sealed class BitsPerDimension : IDisposable
             run.GetOutput(StepGraphs.PredXStart, state.X0);
             NoiseError(state, t, column);
             Put(column, result.Mse, at, steps);
+            stepDone?.Invoke(at + 1);
         }
 
         Summarise(result, x0, n, steps);

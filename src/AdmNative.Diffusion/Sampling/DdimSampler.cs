@@ -20,7 +20,7 @@ public sealed class DdimSampler : Sampler
     {
     }
 
-    private static (Node Sample, Node PredXStart) Step(Graph graph, DiffusionProcess process, StepNodes s)
+    internal static (Node Sample, Node PredXStart) Step(Graph graph, DiffusionProcess process, StepNodes s)
     {
         Node x0 = s.Gradient is null ? s.X0 : graph.DdimXStart(s.X, s.X0, s.Coef, s.Gradient);
         return (graph.DdimStep(s.X, x0, s.Coef, s.Noise), x0);

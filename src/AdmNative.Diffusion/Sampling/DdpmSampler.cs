@@ -15,6 +15,6 @@ public sealed class DdpmSampler : Sampler
     {
     }
 
-    private static (Node Sample, Node PredXStart) Step(Graph graph, DiffusionProcess process, StepNodes s) =>
+    internal static (Node Sample, Node PredXStart) Step(Graph graph, DiffusionProcess process, StepNodes s) =>
         (graph.DdpmStep(s.X, s.Output, s.X0, s.Coef, s.Noise, s.Gradient, process.Config.Mean, process.Config.Variance), s.X0);
 }
