@@ -13,11 +13,11 @@ public sealed class ArgumentsTests
     [InlineData("sample --heads -1", "sample|--heads|-1")]
     [InlineData("sample --use_ddim", "sample|--use_ddim|true")]
     [InlineData("sample --use_ddim --heads 2", "sample|--use_ddim|true|--heads|2")]
-    [InlineData("sample --use_ddim False", "sample|--use_ddim|False")]
+    [InlineData("sample --use_ddim False", "sample|--use_ddim|false")]
     [InlineData("sample --respacing=", "sample|--respacing|")]
     [InlineData("sample --respacing=a=b", "sample|--respacing|a=b")]
     [InlineData("re-pack --use_ddim a", "re_pack|--use_ddim|true|a")]                      // beside positional words
-    [InlineData("re_pack a --use_ddim no", "re_pack|--use_ddim|no|a")]
+    [InlineData("re_pack a --use_ddim no", "re_pack|--use_ddim|false|a")]
     [InlineData("sample --heads 2 --help", "sample|--help")]
     public void Words_are_rewritten(string line, string expected) =>
         Assert.Equal(expected, string.Join('|', Arguments.Normalise(Program(), line.Split(' '), out _)));
@@ -28,6 +28,7 @@ public sealed class ArgumentsTests
     [InlineData("sample --xyzzy 3", "--xyzzy is not a flag of 'adm sample'")]
     [InlineData("sample --heads", "--heads needs a value: --heads <n>")]
     [InlineData("sample --heads --use_ddim", "--heads needs a value: --heads <n>")]
+    [InlineData("sample --use_ddim maybe", "--use_ddim: 'maybe' is not one of yes/true/t/y/1 or no/false/f/n/0")]
     [InlineData("sample 3", "'3' was not expected: flags are written --flag value")]
     [InlineData("simple", "'simple' is not a command of 'adm'; there are: sample, re_pack")]
     [InlineData("--heads 3", "--heads is not a flag of 'adm'")]

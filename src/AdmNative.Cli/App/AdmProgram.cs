@@ -14,7 +14,13 @@ internal static class AdmProgram
     {
         var root = new RootCommand("ADM / guided diffusion on .NET: sample, measure, inspect and convert models.")
         {
+            ImageSample.Create(host),
+            ClassifierSample.Create(host),
+            SuperResSample.Create(host),
+            ImageNll.Create(host),
             Inspect.Create(host),
+            ConvertCheckpoint.Create(host),
+            ReplayCase.Create(host),
         };
         foreach (Option option in root.Options)
         {
@@ -67,7 +73,7 @@ internal static class AdmProgram
     {
         UsageException or ConfigException => ExitCode.Usage,
         DeviceUnavailableException => ExitCode.DeviceUnavailable,
-        CheckpointException or ShapeException => ExitCode.BadInput,
+        CheckpointException or ShapeException or FileNotFoundException or DirectoryNotFoundException => ExitCode.BadInput,
         NumericException => ExitCode.NonFinite,
         OperationCanceledException => ExitCode.Cancelled,
         _ => ExitCode.Failed,

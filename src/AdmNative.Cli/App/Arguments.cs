@@ -37,23 +37,30 @@ internal static class Arguments
             if (word.StartsWith("--", StringComparison.Ordinal))
             {
                 int equals = word.IndexOf('=', StringComparison.Ordinal);
-                Option option = Find(command, equals < 0 ? word : word[..equals]);
+                (Option option, IFlag flag) = Find(command, equals < 0 ? word : word[..equals]);
                 string value;
                 if (equals >= 0)
                 {
                     value = word[(equals + 1)..];
                 }
-                else if (i + 1 < args.Count && TakesNext(command, option, args[i + 1]))
+                else if (i + 1 < args.Count && TakesNext(command, flag, args[i + 1]))
                 {
                     value = args[++i];
                 }
-                else if (option is Option<bool>)
+                else if (flag.IsBoolean)
                 {
                     value = "true";
                 }
                 else
                 {
-                    throw new UsageException($"{option.Name} needs a value: {option.Name} <{((IFlag)option).Placeholder}>");
+                    throw new UsageException($"{option.Name} needs a value: {option.Name} <{flag.Placeholder}>");
+                }
+
+                if (flag.IsBoolean)
+                {
+                    // Checked here: the parser takes a word that is no boolean for a positional one.
+                    value = Flag.Boolean(value) is bool b ? b ? "true" : "false"
+                        : throw new UsageException($"{option.Name}: '{value}' is not {Flag.BooleanExpected}");
                 }
 
                 flags.RemoveAll(f => f.Key == option.Name);
@@ -81,24 +88,24 @@ internal static class Arguments
     }
 
     // A flag swallows the next word unless that is another flag; a boolean one beside positional words only a yes or no.
-    private static bool TakesNext(Command command, Option option, string next) =>
+    private static bool TakesNext(Command command, IFlag flag, string next) =>
         !next.StartsWith("--", StringComparison.Ordinal)
-        && (option is not Option<bool> || command.Arguments.Count == 0 || Flag.Boolean(next) is not null);
+        && (!flag.IsBoolean || command.Arguments.Count == 0 || Flag.Boolean(next) is not null);
 
-    private static Option Find(Command command, string word)
+    private static (Option Option, IFlag Flag) Find(Command command, string word)
     {
         string name = "--" + word[2..].Replace('-', '_');
         Option[] flags = [.. command.Options.Where(o => o is IFlag)];
         Option? exact = flags.FirstOrDefault(o => o.Name == name || o.Aliases.Contains(name));
         if (exact is not null)
         {
-            return exact;
+            return (exact, (IFlag)exact);
         }
 
         Option[] starting = [.. flags.Where(o => o.Name.StartsWith(name, StringComparison.Ordinal))];
         if (starting.Length == 1)
         {
-            return starting[0];
+            return (starting[0], (IFlag)starting[0]);
         }
 
         if (starting.Length > 1)

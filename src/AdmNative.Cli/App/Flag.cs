@@ -15,6 +15,9 @@ internal interface IFlag
 
     /// <summary>Placeholder of the value.</summary>
     string Placeholder { get; }
+
+    /// <summary>True when the value is a yes or no, and may be left out for yes.</summary>
+    bool IsBoolean => Placeholder == Flag.YesNo;
 }
 
 /// <summary>An option with a heading, a default and a parser whose message names the flag.</summary>
@@ -51,6 +54,8 @@ internal sealed class Flag<T> : Option<T>, IFlag
 /// <summary>The kinds of options there are.</summary>
 internal static class Flag
 {
+    public const string YesNo = "yes|no";
+
     public const string BooleanExpected = "one of yes/true/t/y/1 or no/false/f/n/0";
 
     private static readonly string[] s_true = ["yes", "true", "t", "y", "1"];
@@ -63,16 +68,16 @@ internal static class Flag
         : null;
 
     public static Flag<bool> Bool(string name, string group, bool value, string description, params string[] aliases) => new(
-        name, group, "yes|no", value ? "True" : "False", description,
+        name, group, YesNo, value ? "True" : "False", description,
         text => Boolean(text) is bool b ? (true, b) : (false, value), BooleanExpected, aliases)
     {
         DefaultValueFactory = _ => value,
     };
 
-    public static Flag<int?> Int(string name, string group, int? value, string description, int min = int.MinValue, params string[] aliases) => new(
-        name, group, "n", value?.ToString(CultureInfo.InvariantCulture), description,
+    public static Flag<int?> Int(string name, string group, int? value, string description, int min = int.MinValue, string? shown = null) => new(
+        name, group, "n", shown ?? value?.ToString(CultureInfo.InvariantCulture), description,
         text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int v) && v >= min ? (true, v) : (false, value),
-        min == int.MinValue ? "a whole number" : $"a whole number of at least {min}", aliases)
+        min == int.MinValue ? "a whole number" : $"a whole number of at least {min}")
     {
         DefaultValueFactory = _ => value,
     };

@@ -29,7 +29,7 @@ internal sealed record Setting<T>(
 internal static class Setting
 {
     public static Setting<T> Bool<T>(string name, string description, Func<T, bool> get, Func<T, bool, T> set, string? config = null) where T : class => new(
-        name, "yes|no", description, Flag.BooleanExpected,
+        name, Flag.YesNo, description, Flag.BooleanExpected,
         f => get(f) ? "True" : "False",
         (f, text) => Flag.Boolean(text) is bool b ? set(f, b) : null,
         config);

@@ -7,6 +7,9 @@ internal static class Inspect
 {
     public static Command Create(Host host) => new Verb("inspect", "Print a checkpoint, a schedule, a graph or a plan as text.")
     {
+        InspectCheckpoint.Create(host),
+        InspectGraph.CreateGraph(host),
+        InspectGraph.CreatePlan(host),
         InspectSchedule.Create(host),
     };
 }

@@ -1,0 +1,57 @@
+using AdmNative.Formats;
+
+namespace AdmNative.Cli;
+
+/// <summary>Where results go, checked before the work starts.</summary>
+internal static class OutputPaths
+{
+    /// <summary>The result file: --out if that names a file, else <paramref name="name"/> in --out, OPENAI_LOGDIR or the current folder.</summary>
+    /// <exception cref="IOException">The folder cannot be written to.</exception>
+    public static string ResultFile(string? option, string name, string extension)
+    {
+        if (option is not null && option.EndsWith(extension, StringComparison.OrdinalIgnoreCase))
+        {
+            return File(option, "--out");
+        }
+
+        string folder = option ?? Environment.GetEnvironmentVariable("OPENAI_LOGDIR") ?? "";
+        return File(Path.Combine(folder.Length == 0 ? "." : folder, name), "--out");
+    }
+
+    /// <summary>A file that can be written; its folder is made.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="flag">The flag that named it, for messages.</param>
+    /// <exception cref="IOException">It cannot be written; says why.</exception>
+    public static string File(string path, string flag)
+    {
+        string full = Path.GetFullPath(path);
+        if (Directory.Exists(full) || full.EndsWith(Path.DirectorySeparatorChar))
+        {
+            throw new UsageException($"{flag} {path}: a file name is needed, this is a folder");
+        }
+
+        // The file is written under another name and renamed, which must never replace a device.
+        if (full.StartsWith("/dev/", StringComparison.Ordinal) || full.StartsWith("/proc/", StringComparison.Ordinal))
+        {
+            throw new IOException($"{flag} {path}: not a place for a file");
+        }
+
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(full)!);
+            using AtomicFile probe = AtomicFile.Create(full);
+            return full;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"{flag} {path}: cannot be written: {e.Message}", e);
+        }
+    }
+
+    /// <summary>A folder that can be written to; it is made.</summary>
+    public static string Folder(string path, string flag)
+    {
+        File(Path.Combine(path, "probe"), flag);
+        return Path.GetFullPath(path);
+    }
+}

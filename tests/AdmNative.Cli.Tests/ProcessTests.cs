@@ -1,0 +1,73 @@
+using System.Diagnostics;
+using AdmNative.Cli;
+
+namespace AdmNative.Tests;
+
+/// <summary>The program as a process of its own: signals, redirected streams, a disk that takes no more.</summary>
+public sealed class ProcessTests
+{
+    private static string Program => Path.Combine(AppContext.BaseDirectory, "adm.dll");
+
+    [Fact]
+    public void A_terminated_run_keeps_its_batches_and_says_how_to_go_on()
+    {
+        using var temp = new TempFolder();
+        string[] run = Digits.Guided(temp["a.npz"], "--num_samples", "200", "--batch_size", "1", "--timestep_respacing", "20");
+        using Process process = Start(["dotnet", Program, .. run]);
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        string parts = temp["a.parts"];
+        while (!process.HasExited && !(Directory.Exists(parts) && Directory.GetFiles(parts, "part-*.npz").Length > 0))
+        {
+            Thread.Sleep(5);
+        }
+
+        using Process kill = Start(["kill", "-TERM", process.Id.ToString()]);
+        process.WaitForExit();
+        Assert.Equal(ExitCode.Cancelled, process.ExitCode);
+        Assert.Contains("--resume", error.Result);
+        Assert.Equal(["a.parts"], temp.Names);
+        Assert.DoesNotContain(Directory.GetFiles(parts), f => f.EndsWith(".tmp", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_result_that_cannot_be_printed_is_a_failure()
+    {
+        using var temp = new TempFolder();
+        using Process process = Start(["sh", "-c", $"dotnet '{Program}' inspect schedule > /dev/full"]);
+        string error = process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        Assert.Equal(ExitCode.Failed, process.ExitCode);
+        Assert.Contains("No space left", error);
+    }
+
+    // A limit on file sizes stands in for a full disk: writes fail in the middle of a file. (The runtime's own
+    // shared memory is a file too, hence the two switches.)
+    [Fact]
+    public void A_file_that_cannot_be_finished_is_one_message_and_leaves_nothing()
+    {
+        using var temp = new TempFolder();
+        string run = string.Join(' ', Digits.Guided(temp["a.npz"], "--num_samples", "30", "--batch_size", "2", "--timestep_respacing", "2", "--quiet"));
+        using Process process = Start(["bash", "-c", $"trap '' XFSZ; ulimit -f 8; DOTNET_EnableDiagnostics=0 DOTNET_EnableWriteXorExecute=0 dotnet '{Program}' {run}"]);
+        string error = process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        Assert.Equal(ExitCode.Failed, process.ExitCode);
+        Assert.Single(error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Contains("30 of 30 samples are kept", error);
+        Assert.Equal(["a.parts"], temp.Names);
+
+        // With room again the same command only puts the pieces together.
+        Adm.Done([.. Digits.Guided(temp["a.npz"], "--num_samples", "30", "--batch_size", "2", "--timestep_respacing", "2"), "--resume"]);
+        Assert.Equal(["a.npz"], temp.Names);
+    }
+
+    private static Process Start(string[] command)
+    {
+        var start = new ProcessStartInfo(command[0]) { RedirectStandardError = true, RedirectStandardOutput = true };
+        foreach (string argument in command[1..])
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        return Process.Start(start)!;
+    }
+}
