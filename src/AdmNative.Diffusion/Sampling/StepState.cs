@@ -24,6 +24,7 @@ internal sealed class StepState
         Coefficients = new float[n * Coef.Columns];
         Labels = labels?.ToArray();
         LowRes = lowRes is null ? null : ChannelsLast.From(lowRes);
+        LowResShape = lowRes is null ? null : ChannelsLast.Of(lowRes.Shape);
     }
 
     /// <summary>[N,H,W,C].</summary>
@@ -49,6 +50,8 @@ internal sealed class StepState
     public int[]? Labels { get; }
 
     public float[]? LowRes { get; }
+
+    public Shape? LowResShape { get; }
 
     /// <summary>The step of each sample.</summary>
     public int[] Steps { get; }
@@ -80,7 +83,7 @@ internal sealed class StepState
     /// <summary>Gives an executable those of its inputs that the state holds.</summary>
     public void Feed(IExecutable run)
     {
-        foreach (string name in run.Plan.Graph.Inputs.Keys)
+        foreach ((string name, Node node) in run.Plan.Graph.Inputs)
         {
             switch (name)
             {
@@ -90,6 +93,8 @@ internal sealed class StepState
                 case InputNames.Coefficients: run.SetInput(name, Coefficients); break;
                 case InputNames.Noise: run.SetInput(name, Noise); break;
                 case InputNames.Labels: run.SetInput(name, Labels ?? throw Missing("labels (y)")); break;
+                case InputNames.LowRes when LowResShape is not null && LowResShape != node.Shape:
+                    throw new ShapeException($"small images (low_res) must be {ChannelsLast.Undo(node.Shape)}, got {ChannelsLast.Undo(LowResShape)}");
                 case InputNames.LowRes: run.SetInput(name, LowRes ?? throw Missing("small images (low_res)")); break;
                 default: break;
             }
