@@ -21,6 +21,7 @@ internal static class AdmProgram
             Inspect.Create(host),
             ConvertCheckpoint.Create(host),
             ReplayCase.Create(host),
+            BenchVerb.Create(host),
         };
         foreach (Option option in root.Options)
         {

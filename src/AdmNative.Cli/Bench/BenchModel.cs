@@ -28,9 +28,9 @@ internal static class BenchModel
             "adm bench model --preset digits32 --batch 8 --threads 1",
             "adm bench model --preset mid64 --batch 2 --threads 2 --train --json")
         { preset, batch, train, repeats, device, threads, json };
-        command.SetAction((p, _) => Task.FromResult(Run(host, new BenchModelOptions(
+        command.SetAction(p => Run(host, new BenchModelOptions(
             p.GetValue(preset)!, p.GetValue(batch)!.Value, p.GetValue(threads)!.Value, p.GetValue(device)!, p.GetValue(train),
-            p.GetValue(repeats)!.Value, p.GetValue(json)))));
+            p.GetValue(repeats)!.Value, p.GetValue(json))));
         return command;
     }
 
