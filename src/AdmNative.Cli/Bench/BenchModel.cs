@@ -16,7 +16,7 @@ internal static class BenchModel
     public static Command Create(Host host)
     {
         var preset = Flag.Text("preset", "Model", "digits32", "name", "Network: digits32, mid64, imagenet64 or any diffusion preset.");
-        var batch = Flag.Int("batch", "Model", 1, "Images per run.", min: 1, "batch_size");
+        var batch = Flag.Int("batch", "Model", 1, "Images per run.", min: 1);
         var train = Flag.Bool("train", "Model", false, "Also time forward and backward with a gradient for every weight.");
         var repeats = Flag.Int("repeats", "Model", 5, "Runs that are counted; the median is reported.", min: 1);
         var device = CommonFlags.Device();
