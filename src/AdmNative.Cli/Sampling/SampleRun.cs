@@ -1,7 +1,6 @@
 using AdmNative.Core;
 using AdmNative.Diffusion;
 using AdmNative.Formats;
-using ImageBytes = AdmNative.Diffusion.ImageBytes;
 using Picture = AdmNative.Formats.ImageBytes;
 
 namespace AdmNative.Cli;
@@ -178,11 +177,11 @@ internal sealed class SampleRun
             last = step.Sample;
             if (_options.SaveEvery is int every && (done % every == 0 || done == steps))
             {
-                frames.Add(ImageBytes.From(step.Sample));
+                frames.Add(SampleBytes.From(step.Sample));
             }
         }
 
-        var arrays = new List<(string, Tensor)> { (Images, First(ImageBytes.From(last!), rest)) };
+        var arrays = new List<(string, Tensor)> { (Images, First(SampleBytes.From(last!), rest)) };
         if (labels is not null)
         {
             arrays.Add((LabelsName, Tensor.From([rest], [.. labels.Take(rest).Select(l => (long)l)])));

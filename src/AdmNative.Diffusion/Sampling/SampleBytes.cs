@@ -3,7 +3,7 @@ using AdmNative.Core;
 namespace AdmNative.Diffusion;
 
 /// <summary>Samples as 8-bit images.</summary>
-public static class ImageBytes
+public static class SampleBytes
 {
     /// <summary>((v + 1) * 127.5), clamped to 0..255 and cut off, as the reference does; or rounded.</summary>
     /// <param name="images">[N,C,H,W] f32, nominally in [-1,1].</param>
