@@ -36,6 +36,9 @@ internal enum ConvAlgorithm
 
     /// <summary>F(4x4, 3x3).</summary>
     Winograd4,
+
+    /// <summary>F(4x4, 3x3) without stored weight transforms, for few tiles; the weight gradient has no such form.</summary>
+    WinogradFew,
 }
 
 /// <summary>
@@ -93,6 +96,7 @@ internal abstract unsafe class ConvPlan
         return algorithm switch
         {
             ConvAlgorithm.Winograd4 => new WinogradConv<S, V, Winograd4<S, V>>(g, inputGrad, threads, resident),
+            ConvAlgorithm.WinogradFew => new WinogradFew<S, V>(g, inputGrad, threads, resident),
             ConvAlgorithm.Winograd2 => new WinogradConv<S, V, Winograd2<S, V>>(g, inputGrad, threads, resident),
             _ when pointwise && g.N * g.H * g.W <= LinearFewRows<S, V>.MaxRows => new LinearFewRows<S, V>(g, inputGrad),
             _ => new ConvDirect<S, V>(g, inputGrad, threads, resident),
@@ -104,7 +108,8 @@ internal abstract unsafe class ConvPlan
         where V : unmanaged
     {
         bool winograd = g.R == 3 && g.S == 3 && g.Stride == 1 && g.PadH <= 2 && g.PadW <= 2;
-        return winograd && g.C >= 8 && g.K >= 8 ? ConvAlgorithm.Winograd4 : ConvAlgorithm.Direct;
+        int tiles = g.N * ((g.OutH + 3) / 4) * ((g.OutW + 3) / 4);
+        return winograd && g.C >= 8 && g.K >= 8 ? tiles <= 8 ? ConvAlgorithm.WinogradFew : ConvAlgorithm.Winograd4 : ConvAlgorithm.Direct;
     }
 
     /// <summary>

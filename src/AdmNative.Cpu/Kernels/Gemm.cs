@@ -9,6 +9,11 @@ internal interface IConst
     static abstract int Value { get; }
 }
 
+internal readonly struct N0 : IConst
+{
+    public static int Value => 0;
+}
+
 internal readonly struct N1 : IConst
 {
     public static int Value => 1;

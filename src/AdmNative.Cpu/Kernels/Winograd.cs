@@ -26,12 +26,15 @@ internal unsafe interface IWinograd<V> where V : unmanaged
     /// <param name="lanes">Channels that exist; the others give zero.</param>
     /// <param name="v">Result: Side * Side whole vectors.</param>
     /// <param name="vs">Elements between them.</param>
-    /// <param name="scratch">Side * Side vectors.</param>
+    /// <param name="scratch">2 * Side * Side vectors, as in all the others.</param>
     static abstract void Input(
         float* d, nint row, nint column, int top, int bottom, int left, int right, int lanes, float* v, nint vs, float* scratch);
 
     /// <summary>U = G g G^T of nine vectors at stride gs.</summary>
     static abstract void Weight(float* g, nint gs, float* u, nint us);
+
+    /// <summary>Row i of U only: Side vectors at stride us, for each of count channels; taps of the next channel follow at 9 vectors, results at ldu.</summary>
+    static abstract void WeightRow(int i, float* g, nint gs, int count, float* u, nint us, nint ldu);
 
     /// <summary>Y = A^T M A + bias + residual, its first rows x columns pixels.</summary>
     static abstract void Output(
@@ -58,51 +61,48 @@ internal readonly unsafe struct Winograd4<S, V> : IWinograd<V>
     where S : struct, ISimd<V>
     where V : unmanaged
 {
-    private const float A1 = 0.70710678118654752f;
-    private const float B1 = 1.4142135623730951f;
-    private const float A2 = 0.5f;
-    private const float B2 = 2;
+    internal const float A1 = 0.70710678118654752f;
+    internal const float B1 = 1.4142135623730951f;
+    internal const float A2 = 0.5f;
+    internal const float B2 = 2;
     private const float A3 = A1 * A2;
     private const float B3 = B1 * B2;
 
-    // Rows of G: (1, 0, 0), (1, +-a, a^2) / Na, (1, +-b, b^2) / Nb, (0, 0, 1) with Na = 2 a^2 (a^2 - b^2), Nb = 2 b^2 (b^2 - a^2).
-    private const float Ga0 = 1 / (2 * A2 * (A2 - B2));
-    private const float Ga2 = Ga0 * A2;
-    private const float Gb0 = 1 / (2 * B2 * (B2 - A2));
-    private const float Gb2 = Gb0 * B2;
-    private const float Ga1 = (float)(0.70710678118654752 / (2 * 0.5 * (0.5 - 2)));
-    private const float Gb1 = (float)(1.4142135623730951 / (2 * 2 * (2 - 0.5)));
+    // 1 / (2 a^2 (a^2 - b^2)) and 1 / (2 b^2 (b^2 - a^2)): these factors of the middle rows of G are moved to A, where they cost nothing.
+    private const float Ca = -2f / 3;
+    private const float Cb = 1f / 6;
 
     public static int Out => 4;
 
     public static int Side => 6;
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Input(
         float* d, nint row, nint column, int top, int bottom, int left, int right, int lanes, float* v, nint vs, float* scratch)
     {
-        int w = S.Width;
-        float* t = scratch;
-        for (int j = 0; j < 6; j++, t += w, d += column)
+        if (lanes < S.Width || top > 1 || bottom < 5)
         {
-            V d0 = S.Zero, d1 = S.Zero, d2 = S.Zero, d3 = S.Zero, d4 = S.Zero, d5 = S.Zero;
-            if (j >= left && j < right)
-            {
-                d0 = top > 0 ? S.Zero : Pixel(d, lanes);
-                d1 = top > 1 || bottom < 2 ? S.Zero : Pixel(d + row, lanes);
-                d2 = bottom < 3 ? S.Zero : Pixel(d + (2 * row), lanes);
-                d3 = bottom < 4 ? S.Zero : Pixel(d + (3 * row), lanes);
-                d4 = bottom < 5 ? S.Zero : Pixel(d + (4 * row), lanes);
-                d5 = bottom < 6 ? S.Zero : Pixel(d + (5 * row), lanes);
-            }
-
-            Bt(d0, d1, d2, d3, d4, d5, t, 6 * w);
+            float* copy = scratch + (36 * S.Width);
+            WinogradEdge<S, V>.Copy(d, row, column, top, bottom, left, right, lanes, copy, 6);
+            Input<N1, N1>(copy, 6 * S.Width, S.Width, 0, 6, v, vs, scratch);
         }
-
-        t = scratch;
-        for (int i = 0; i < 6; i++, t += 6 * w, v += 6 * vs)
+        else if (top == 0)
         {
-            Bt(S.Load(t), S.Load(t + w), S.Load(t + (2 * w)), S.Load(t + (3 * w)), S.Load(t + (4 * w)), S.Load(t + (5 * w)), v, vs);
+            if (bottom == 6)
+            {
+                Input<N1, N1>(d, row, column, left, right, v, vs, scratch);
+            }
+            else
+            {
+                Input<N1, N0>(d, row, column, left, right, v, vs, scratch);
+            }
+        }
+        else if (bottom == 6)
+        {
+            Input<N0, N1>(d, row, column, left, right, v, vs, scratch);
+        }
+        else
+        {
+            Input<N0, N0>(d, row, column, left, right, v, vs, scratch);
         }
     }
 
@@ -114,96 +114,101 @@ internal readonly unsafe struct Winograd4<S, V> : IWinograd<V>
         G(S.Load(g), S.Load(g + (3 * gs)), S.Load(g + (6 * gs)), out V b0, out V b1, out V b2, out V b3, out V b4, out V b5);
         g += gs;
         G(S.Load(g), S.Load(g + (3 * gs)), S.Load(g + (6 * gs)), out V c0, out V c1, out V c2, out V c3, out V c4, out V c5);
-        Grow(a0, b0, c0, u, us);
+        Grow(a0, b0, c0, u, us, 3 * us);
         u += 6 * us;
-        Grow(a1, b1, c1, u, us);
+        Grow(a1, b1, c1, u, us, 3 * us);
         u += 6 * us;
-        Grow(a2, b2, c2, u, us);
+        Grow(a2, b2, c2, u, us, 3 * us);
         u += 6 * us;
-        Grow(a3, b3, c3, u, us);
+        Grow(a3, b3, c3, u, us, 3 * us);
         u += 6 * us;
-        Grow(a4, b4, c4, u, us);
+        Grow(a4, b4, c4, u, us, 3 * us);
         u += 6 * us;
-        Grow(a5, b5, c5, u, us);
+        Grow(a5, b5, c5, u, us, 3 * us);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void WeightRow(int i, float* g, nint gs, int count, float* u, nint us, nint ldu)
+    {
+        int w = S.Width;
+        nint us3 = 3 * us;
+        if (i == 0 || i == 5)
+        {
+            g += i == 0 ? 0 : 6 * gs;
+            for (; count > 0; count--, g += 9 * w, u += ldu)
+            {
+                Grow(S.Load(g), S.Load(g + gs), S.Load(g + (2 * gs)), u, us, us3);
+            }
+
+            return;
+        }
+
+        V one = S.Broadcast(i switch { 1 => A1, 2 => -A1, 3 => B1, _ => -B1 });
+        V two = S.Broadcast(i < 3 ? A2 : B2);
+        for (; count > 0; count--, g += 9 * w, u += ldu)
+        {
+            float* h = g + (3 * gs);
+            float* k = h + (3 * gs);
+            Grow(
+                S.Fma(one, S.Load(h), S.Fma(two, S.Load(k), S.Load(g))),
+                S.Fma(one, S.Load(h + gs), S.Fma(two, S.Load(k + gs), S.Load(g + gs))),
+                S.Fma(one, S.Load(h + (2 * gs)), S.Fma(two, S.Load(k + (2 * gs)), S.Load(g + (2 * gs)))), u, us, us3);
+        }
+    }
+
+    /// <summary>G g alone, 6 x 3 dense vectors: what <see cref="WinogradFew{S, V}"/> keeps in L1.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void HalfWeight(float* g, nint gs, float* t)
+    {
+        int w = S.Width;
+        for (int j = 0; j < 3; j++, g += gs, t += w)
+        {
+            G(S.Load(g), S.Load(g + (3 * gs)), S.Load(g + (6 * gs)), out V r0, out V r1, out V r2, out V r3, out V r4, out V r5);
+            S.Store(t, r0);
+            S.Store(t + (3 * w), r1);
+            S.Store(t + (6 * w), r2);
+            S.Store(t + (9 * w), r3);
+            S.Store(t + (12 * w), r4);
+            S.Store(t + (15 * w), r5);
+        }
+    }
+
     public static void Output(
         float* m, nint ms, float* bias, float* residual, nint rRow, nint rColumn, float* y, nint yRow, nint yColumn, int rows, int columns,
         int lanes, float* scratch)
     {
         int w = S.Width;
-        float* t = scratch;
-        for (int j = 0; j < 6; j++, t += w, m += ms)
+        if (lanes >= w && rows == 4 && columns == 4)
         {
-            At(S.Load(m), S.Load(m + (6 * ms)), S.Load(m + (12 * ms)), S.Load(m + (18 * ms)), S.Load(m + (24 * ms)), S.Load(m + (30 * ms)),
-                out V y0, out V y1, out V y2, out V y3);
-            S.Store(t, y0);
-            S.Store(t + (6 * w), y1);
-            S.Store(t + (12 * w), y2);
-            S.Store(t + (18 * w), y3);
+            V add = bias is null ? S.Zero : S.Load(bias);
+            if (residual is null)
+            {
+                Output<N0>(m, ms, add, residual, rRow, rColumn, y, yRow, yColumn, scratch);
+            }
+            else
+            {
+                Output<N1>(m, ms, add, residual, rRow, rColumn, y, yRow, yColumn, scratch);
+            }
         }
-
-        V add = bias is null ? S.Zero : Pixel(bias, lanes);
-        t = scratch;
-        for (int i = 0; i < rows; i++, t += 6 * w, y += yRow)
+        else
         {
-            At(S.Load(t), S.Load(t + w), S.Load(t + (2 * w)), S.Load(t + (3 * w)), S.Load(t + (4 * w)), S.Load(t + (5 * w)),
-                out V y0, out V y1, out V y2, out V y3);
-            y0 = S.Add(y0, add);
-            y1 = S.Add(y1, add);
-            y2 = S.Add(y2, add);
-            y3 = S.Add(y3, add);
-            if (residual is not null)
-            {
-                y0 = S.Add(y0, Pixel(residual, lanes));
-                y1 = columns < 2 ? y1 : S.Add(y1, Pixel(residual + rColumn, lanes));
-                y2 = columns < 3 ? y2 : S.Add(y2, Pixel(residual + (2 * rColumn), lanes));
-                y3 = columns < 4 ? y3 : S.Add(y3, Pixel(residual + (3 * rColumn), lanes));
-                residual += rRow;
-            }
-
-            Put(y, y0, lanes);
-            if (columns > 1)
-            {
-                Put(y + yColumn, y1, lanes);
-            }
-
-            if (columns > 2)
-            {
-                Put(y + (2 * yColumn), y2, lanes);
-            }
-
-            if (columns > 3)
-            {
-                Put(y + (3 * yColumn), y3, lanes);
-            }
+            float* whole = scratch + (36 * w);
+            Output<N0>(m, ms, S.Zero, null, 0, 0, whole, 4 * w, w, scratch);
+            WinogradEdge<S, V>.Finish(whole, 4 * w, bias, residual, rRow, rColumn, y, yRow, yColumn, rows, columns, lanes);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void OutputGrad(float* dy, nint row, nint column, int rows, int columns, int lanes, float* v, nint vs, float* scratch)
     {
-        int w = S.Width;
-        float* t = scratch;
-        for (int j = 0; j < 4; j++, t += w, dy += column)
+        if (lanes >= S.Width && rows == 4 && columns == 4)
         {
-            V d0 = S.Zero, d1 = S.Zero, d2 = S.Zero, d3 = S.Zero;
-            if (j < columns)
-            {
-                d0 = Pixel(dy, lanes);
-                d1 = rows < 2 ? S.Zero : Pixel(dy + row, lanes);
-                d2 = rows < 3 ? S.Zero : Pixel(dy + (2 * row), lanes);
-                d3 = rows < 4 ? S.Zero : Pixel(dy + (3 * row), lanes);
-            }
-
-            Spread(d0, d1, d2, d3, t, 4 * w);
+            OutputGrad(dy, row, column, v, vs, scratch);
         }
-
-        t = scratch;
-        for (int i = 0; i < 6; i++, t += 4 * w, v += 6 * vs)
+        else
         {
-            Spread(S.Load(t), S.Load(t + w), S.Load(t + (2 * w)), S.Load(t + (3 * w)), v, vs);
+            float* copy = scratch + (36 * S.Width);
+            WinogradEdge<S, V>.Copy(dy, row, column, 0, rows, 0, columns, lanes, copy, 4);
+            OutputGrad(copy, 4 * S.Width, S.Width, v, vs, scratch);
         }
     }
 
@@ -237,19 +242,112 @@ internal readonly unsafe struct Winograd4<S, V> : IWinograd<V>
         S.Store(g + (2 * gs), r2);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Pixel(float* p, int lanes) => lanes >= S.Width ? S.Load(p) : S.LoadPartial(p, lanes);
+    /// <summary>Whole vectors; rows 1 to 4 exist, row 0 if T0 is 1, row 5 if T5 is 1.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Input<T0, T5>(float* d, nint row, nint column, int left, int right, float* v, nint vs, float* scratch)
+        where T0 : struct, IConst
+        where T5 : struct, IConst
+    {
+        int w = S.Width;
+        float* t = scratch;
+        nint row3 = 3 * row;
+        d += row;
+        for (int j = 0; j < left; j++, t += w, d += column)
+        {
+            Clear(t, 6 * w);
+        }
+
+        for (int j = left; j < right; j++, t += w, d += column)
+        {
+            Bt(
+                T0.Value == 0 ? S.Zero : S.Load(d - row), S.Load(d), S.Load(d + row), S.Load(d + (2 * row)), S.Load(d + row3),
+                T5.Value == 0 ? S.Zero : S.Load(d + row3 + row), t, 6 * w);
+        }
+
+        for (int j = right; j < 6; j++, t += w)
+        {
+            Clear(t, 6 * w);
+        }
+
+        t = scratch;
+        nint vs6 = 6 * vs;
+        for (int i = 0; i < 6; i++, t += 6 * w, v += vs6)
+        {
+            Bt(S.Load(t), S.Load(t + w), S.Load(t + (2 * w)), S.Load(t + (3 * w)), S.Load(t + (4 * w)), S.Load(t + (5 * w)), v, vs);
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Put(float* p, V v, int lanes)
+    private static void Clear(float* t, nint ts)
     {
-        if (lanes >= S.Width)
+        S.Store(t, S.Zero);
+        S.Store(t + ts, S.Zero);
+        S.Store(t + (2 * ts), S.Zero);
+        S.Store(t + (3 * ts), S.Zero);
+        S.Store(t + (4 * ts), S.Zero);
+        S.Store(t + (5 * ts), S.Zero);
+    }
+
+    /// <summary>A whole tile of whole vectors; adds a residual if TR is 1.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Output<TR>(
+        float* m, nint ms, V add, float* residual, nint rRow, nint rColumn, float* y, nint yRow, nint yColumn, float* scratch)
+        where TR : struct, IConst
+    {
+        int w = S.Width;
+        float* t = scratch;
+        nint ms6 = 6 * ms;
+        nint ms18 = 18 * ms;
+        for (int j = 0; j < 6; j++, t += w, m += ms)
         {
-            S.Store(p, v);
+            At(S.Load(m), S.Load(m + ms6), S.Load(m + (2 * ms6)), S.Load(m + ms18), S.Load(m + (4 * ms6)), S.Load(m + ms18 + (2 * ms6)),
+                out V y0, out V y1, out V y2, out V y3);
+            S.Store(t, y0);
+            S.Store(t + (6 * w), y1);
+            S.Store(t + (12 * w), y2);
+            S.Store(t + (18 * w), y3);
         }
-        else
+
+        t = scratch;
+        for (int i = 0; i < 4; i++, t += 6 * w, y += yRow)
         {
-            S.StorePartial(p, v, lanes);
+            At(S.Load(t), S.Load(t + w), S.Load(t + (2 * w)), S.Load(t + (3 * w)), S.Load(t + (4 * w)), S.Load(t + (5 * w)),
+                out V y0, out V y1, out V y2, out V y3);
+            y0 = S.Add(y0, add);
+            y1 = S.Add(y1, add);
+            y2 = S.Add(y2, add);
+            y3 = S.Add(y3, add);
+            if (TR.Value == 1)
+            {
+                y0 = S.Add(y0, S.Load(residual));
+                y1 = S.Add(y1, S.Load(residual + rColumn));
+                y2 = S.Add(y2, S.Load(residual + (2 * rColumn)));
+                y3 = S.Add(y3, S.Load(residual + (3 * rColumn)));
+                residual += rRow;
+            }
+
+            S.Store(y, y0);
+            S.Store(y + yColumn, y1);
+            S.Store(y + (2 * yColumn), y2);
+            S.Store(y + (3 * yColumn), y3);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void OutputGrad(float* dy, nint row, nint column, float* v, nint vs, float* scratch)
+    {
+        int w = S.Width;
+        float* t = scratch;
+        for (int j = 0; j < 4; j++, t += w, dy += column)
+        {
+            Spread(S.Load(dy), S.Load(dy + row), S.Load(dy + (2 * row)), S.Load(dy + (3 * row)), t, 4 * w);
+        }
+
+        t = scratch;
+        nint vs6 = 6 * vs;
+        for (int i = 0; i < 6; i++, t += 4 * w, v += vs6)
+        {
+            Spread(S.Load(t), S.Load(t + w), S.Load(t + (2 * w)), S.Load(t + (3 * w)), v, vs);
         }
     }
 
@@ -282,20 +380,20 @@ internal readonly unsafe struct Winograd4<S, V> : IWinograd<V>
         V difA = S.Sub(m1, m2);
         V sumB = S.Add(m3, m4);
         V difB = S.Sub(m3, m4);
-        y0 = S.Add(S.Add(m0, sumA), sumB);
-        y1 = S.Fma(S.Broadcast(B1), difB, S.Mul(S.Broadcast(A1), difA));
-        y2 = S.Fma(S.Broadcast(B2), sumB, S.Mul(S.Broadcast(A2), sumA));
-        y3 = S.Fma(S.Broadcast(B3), difB, S.Fma(S.Broadcast(A3), difA, m5));
+        y0 = S.Fma(S.Broadcast(Cb), sumB, S.Fma(S.Broadcast(Ca), sumA, m0));
+        y1 = S.Fma(S.Broadcast(Cb * B1), difB, S.Mul(S.Broadcast(Ca * A1), difA));
+        y2 = S.Fma(S.Broadcast(Cb * B2), sumB, S.Mul(S.Broadcast(Ca * A2), sumA));
+        y3 = S.Fma(S.Broadcast(Cb * B3), difB, S.Fma(S.Broadcast(Ca * A3), difA, m5));
     }
 
     /// <summary>One dimension of A dy; results at stride rs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Spread(V y0, V y1, V y2, V y3, float* r, nint rs)
     {
-        V evenA = S.Fma(S.Broadcast(A2), y2, y0);
-        V oddA = S.Fma(S.Broadcast(A3), y3, S.Mul(S.Broadcast(A1), y1));
-        V evenB = S.Fma(S.Broadcast(B2), y2, y0);
-        V oddB = S.Fma(S.Broadcast(B3), y3, S.Mul(S.Broadcast(B1), y1));
+        V evenA = S.Fma(S.Broadcast(Ca * A2), y2, S.Mul(S.Broadcast(Ca), y0));
+        V oddA = S.Fma(S.Broadcast(Ca * A3), y3, S.Mul(S.Broadcast(Ca * A1), y1));
+        V evenB = S.Fma(S.Broadcast(Cb * B2), y2, S.Mul(S.Broadcast(Cb), y0));
+        V oddB = S.Fma(S.Broadcast(Cb * B3), y3, S.Mul(S.Broadcast(Cb * B1), y1));
         S.Store(r, y0);
         S.Store(r + rs, S.Add(evenA, oddA));
         S.Store(r + (2 * rs), S.Sub(evenA, oddA));
@@ -308,28 +406,29 @@ internal readonly unsafe struct Winograd4<S, V> : IWinograd<V>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void G(V g0, V g1, V g2, out V r0, out V r1, out V r2, out V r3, out V r4, out V r5)
     {
-        V evenA = S.Fma(S.Broadcast(Ga2), g2, S.Mul(S.Broadcast(Ga0), g0));
-        V evenB = S.Fma(S.Broadcast(Gb2), g2, S.Mul(S.Broadcast(Gb0), g0));
-        V ga1 = S.Broadcast(Ga1);
-        V gb1 = S.Broadcast(Gb1);
+        V a1 = S.Broadcast(A1);
+        V b1 = S.Broadcast(B1);
+        V evenA = S.Fma(S.Broadcast(A2), g2, g0);
+        V evenB = S.Fma(S.Broadcast(B2), g2, g0);
         r0 = g0;
-        r1 = S.Fma(ga1, g1, evenA);
-        r2 = S.Fnma(ga1, g1, evenA);
-        r3 = S.Fma(gb1, g1, evenB);
-        r4 = S.Fnma(gb1, g1, evenB);
+        r1 = S.Fma(a1, g1, evenA);
+        r2 = S.Fnma(a1, g1, evenA);
+        r3 = S.Fma(b1, g1, evenB);
+        r4 = S.Fnma(b1, g1, evenB);
         r5 = g2;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Grow(V g0, V g1, V g2, float* u, nint us)
+    private static void Grow(V g0, V g1, V g2, float* u, nint us, nint us3)
     {
         G(g0, g1, g2, out V r0, out V r1, out V r2, out V r3, out V r4, out V r5);
         S.Store(u, r0);
         S.Store(u + us, r1);
         S.Store(u + (2 * us), r2);
-        S.Store(u + (3 * us), r3);
-        S.Store(u + (4 * us), r4);
-        S.Store(u + (5 * us), r5);
+        u += us3;
+        S.Store(u, r3);
+        S.Store(u + us, r4);
+        S.Store(u + (2 * us), r5);
     }
 
     /// <summary>One dimension of G^T u, from memory.</summary>
@@ -345,9 +444,9 @@ internal readonly unsafe struct Winograd4<S, V> : IWinograd<V>
         V difA = S.Sub(u1, u2);
         V sumB = S.Add(u3, u4);
         V difB = S.Sub(u3, u4);
-        g0 = S.Fma(S.Broadcast(Gb0), sumB, S.Fma(S.Broadcast(Ga0), sumA, u0));
-        g1 = S.Fma(S.Broadcast(Gb1), difB, S.Mul(S.Broadcast(Ga1), difA));
-        g2 = S.Fma(S.Broadcast(Gb2), sumB, S.Fma(S.Broadcast(Ga2), sumA, u5));
+        g0 = S.Add(S.Add(u0, sumA), sumB);
+        g1 = S.Fma(S.Broadcast(B1), difB, S.Mul(S.Broadcast(A1), difA));
+        g2 = S.Fma(S.Broadcast(B2), sumB, S.Fma(S.Broadcast(A2), sumA, u5));
     }
 }
 
@@ -360,30 +459,46 @@ internal readonly unsafe struct Winograd2<S, V> : IWinograd<V>
 
     public static int Side => 4;
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Input(
         float* d, nint row, nint column, int top, int bottom, int left, int right, int lanes, float* v, nint vs, float* scratch)
     {
-        int w = S.Width;
-        float* t = scratch;
-        for (int j = 0; j < 4; j++, t += w, d += column)
+        if (lanes < S.Width || top > 0 || left > 0 || bottom < 4 || right < 4)
         {
-            V d0 = S.Zero, d1 = S.Zero, d2 = S.Zero, d3 = S.Zero;
-            if (j >= left && j < right)
+            float* copy = scratch + (16 * S.Width);
+            WinogradEdge<S, V>.Copy(d, row, column, top, bottom, left, right, lanes, copy, 4);
+            Input(copy, 4 * S.Width, S.Width, v, vs, scratch);
+        }
+        else
+        {
+            Input(d, row, column, v, vs, scratch);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void WeightRow(int i, float* g, nint gs, int count, float* u, nint us, nint ldu)
+    {
+        int w = S.Width;
+        if (i == 0 || i == 3)
+        {
+            g += i == 0 ? 0 : 6 * gs;
+            for (; count > 0; count--, g += 9 * w, u += ldu)
             {
-                d0 = top > 0 ? S.Zero : Pixel(d, lanes);
-                d1 = top > 1 || bottom < 2 ? S.Zero : Pixel(d + row, lanes);
-                d2 = bottom < 3 ? S.Zero : Pixel(d + (2 * row), lanes);
-                d3 = bottom < 4 ? S.Zero : Pixel(d + (3 * row), lanes);
+                Grow(S.Load(g), S.Load(g + gs), S.Load(g + (2 * gs)), u, us);
             }
 
-            Bt(d0, d1, d2, d3, t, 4 * w);
+            return;
         }
 
-        t = scratch;
-        for (int i = 0; i < 4; i++, t += 4 * w, v += 4 * vs)
+        V half = S.Broadcast(0.5f);
+        V one = S.Broadcast(i == 1 ? 0.5f : -0.5f);
+        for (; count > 0; count--, g += 9 * w, u += ldu)
         {
-            Bt(S.Load(t), S.Load(t + w), S.Load(t + (2 * w)), S.Load(t + (3 * w)), v, vs);
+            float* h = g + (3 * gs);
+            float* k = h + (3 * gs);
+            Grow(
+                S.Fma(one, S.Load(h), S.Mul(half, S.Add(S.Load(k), S.Load(g)))),
+                S.Fma(one, S.Load(h + gs), S.Mul(half, S.Add(S.Load(k + gs), S.Load(g + gs)))),
+                S.Fma(one, S.Load(h + (2 * gs)), S.Mul(half, S.Add(S.Load(k + (2 * gs)), S.Load(g + (2 * gs))))), u, us);
         }
     }
 
@@ -404,64 +519,20 @@ internal readonly unsafe struct Winograd2<S, V> : IWinograd<V>
         Grow(a3, b3, c3, u, us);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Output(
         float* m, nint ms, float* bias, float* residual, nint rRow, nint rColumn, float* y, nint yRow, nint yColumn, int rows, int columns,
         int lanes, float* scratch)
     {
         int w = S.Width;
-        float* t = scratch;
-        for (int j = 0; j < 4; j++, t += w, m += ms)
-        {
-            At(S.Load(m), S.Load(m + (4 * ms)), S.Load(m + (8 * ms)), S.Load(m + (12 * ms)), out V y0, out V y1);
-            S.Store(t, y0);
-            S.Store(t + (4 * w), y1);
-        }
-
-        V add = bias is null ? S.Zero : Pixel(bias, lanes);
-        t = scratch;
-        for (int i = 0; i < rows; i++, t += 4 * w, y += yRow)
-        {
-            At(S.Load(t), S.Load(t + w), S.Load(t + (2 * w)), S.Load(t + (3 * w)), out V y0, out V y1);
-            y0 = S.Add(y0, add);
-            y1 = S.Add(y1, add);
-            if (residual is not null)
-            {
-                y0 = S.Add(y0, Pixel(residual, lanes));
-                y1 = columns < 2 ? y1 : S.Add(y1, Pixel(residual + rColumn, lanes));
-                residual += rRow;
-            }
-
-            Put(y, y0, lanes);
-            if (columns > 1)
-            {
-                Put(y + yColumn, y1, lanes);
-            }
-        }
+        Output(m, ms, scratch);
+        WinogradEdge<S, V>.Finish(scratch, 2 * w, bias, residual, rRow, rColumn, y, yRow, yColumn, rows, columns, lanes);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void OutputGrad(float* dy, nint row, nint column, int rows, int columns, int lanes, float* v, nint vs, float* scratch)
     {
-        int w = S.Width;
-        float* t = scratch;
-        for (int j = 0; j < 2; j++, t += w, dy += column)
-        {
-            V d0 = S.Zero, d1 = S.Zero;
-            if (j < columns)
-            {
-                d0 = Pixel(dy, lanes);
-                d1 = rows < 2 ? S.Zero : Pixel(dy + row, lanes);
-            }
-
-            Spread(d0, d1, t, 2 * w);
-        }
-
-        t = scratch;
-        for (int i = 0; i < 4; i++, t += 2 * w, v += 4 * vs)
-        {
-            Spread(S.Load(t), S.Load(t + w), v, vs);
-        }
+        float* copy = scratch + (16 * S.Width);
+        WinogradEdge<S, V>.Copy(dy, row, column, 0, rows, 0, columns, lanes, copy, 2);
+        OutputGrad(copy, v, vs, scratch);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -490,19 +561,51 @@ internal readonly unsafe struct Winograd2<S, V> : IWinograd<V>
         S.Store(g + (2 * gs), r2);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Pixel(float* p, int lanes) => lanes >= S.Width ? S.Load(p) : S.LoadPartial(p, lanes);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Put(float* p, V v, int lanes)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Input(float* d, nint row, nint column, float* v, nint vs, float* scratch)
     {
-        if (lanes >= S.Width)
+        int w = S.Width;
+        float* t = scratch;
+        for (int j = 0; j < 4; j++, t += w, d += column)
         {
-            S.Store(p, v);
+            Bt(S.Load(d), S.Load(d + row), S.Load(d + (2 * row)), S.Load(d + (3 * row)), t, 4 * w);
         }
-        else
+
+        t = scratch;
+        for (int i = 0; i < 4; i++, t += 4 * w, v += 4 * vs)
         {
-            S.StorePartial(p, v, lanes);
+            Bt(S.Load(t), S.Load(t + w), S.Load(t + (2 * w)), S.Load(t + (3 * w)), v, vs);
+        }
+    }
+
+    /// <summary>A^T m A, four dense vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Output(float* m, nint ms, float* y)
+    {
+        At(S.Load(m), S.Load(m + (4 * ms)), S.Load(m + (8 * ms)), S.Load(m + (12 * ms)), out V a0, out V a1);
+        m += ms;
+        At(S.Load(m), S.Load(m + (4 * ms)), S.Load(m + (8 * ms)), S.Load(m + (12 * ms)), out V b0, out V b1);
+        m += ms;
+        At(S.Load(m), S.Load(m + (4 * ms)), S.Load(m + (8 * ms)), S.Load(m + (12 * ms)), out V c0, out V c1);
+        m += ms;
+        At(S.Load(m), S.Load(m + (4 * ms)), S.Load(m + (8 * ms)), S.Load(m + (12 * ms)), out V d0, out V d1);
+        At(a0, b0, c0, d0, out V y0, out V y1);
+        S.Store(y, y0);
+        S.Store(y + S.Width, y1);
+        At(a1, b1, c1, d1, out y0, out y1);
+        S.Store(y + (2 * S.Width), y0);
+        S.Store(y + (3 * S.Width), y1);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void OutputGrad(float* dy, float* v, nint vs, float* scratch)
+    {
+        int w = S.Width;
+        Spread(S.Load(dy), S.Load(dy + (2 * w)), scratch, 2 * w);
+        Spread(S.Load(dy + w), S.Load(dy + (3 * w)), scratch + w, 2 * w);
+        for (int i = 0; i < 4; i++, scratch += 2 * w, v += 4 * vs)
+        {
+            Spread(S.Load(scratch), S.Load(scratch + w), v, vs);
         }
     }
 
@@ -564,5 +667,51 @@ internal readonly unsafe struct Winograd2<S, V> : IWinograd<V>
         g0 = S.Add(u0, sum);
         g1 = S.Mul(half, S.Sub(u1, u2));
         g2 = S.Add(u3, sum);
+    }
+}
+
+/// <summary>Tiles that stick out of the image, and the last few channels.</summary>
+internal static unsafe class WinogradEdge<S, V> where S : struct, ISimd<V> where V : unmanaged
+{
+    /// <summary>Copies a side x side tile to dense vectors, zero where there is nothing.</summary>
+    public static void Copy(
+        float* d, nint row, nint column, int top, int bottom, int left, int right, int lanes, float* to, int side)
+    {
+        int w = S.Width;
+        for (int i = 0; i < side; i++, d += row)
+        {
+            for (int j = 0; j < side; j++, to += w)
+            {
+                float* p = d + (j * column);
+                S.Store(
+                    to,
+                    i < top || i >= bottom || j < left || j >= right ? S.Zero : lanes >= w ? S.Load(p) : S.LoadPartial(p, lanes));
+            }
+        }
+    }
+
+    /// <summary>y = tile + bias + residual where y exists; the tile is dense vectors, <paramref name="line"/> elements per row.</summary>
+    public static void Finish(
+        float* tile, int line, float* bias, float* residual, nint rRow, nint rColumn, float* y, nint yRow, nint yColumn, int rows, int columns,
+        int lanes)
+    {
+        int w = S.Width;
+        V add = bias is null ? S.Zero : lanes >= w ? S.Load(bias) : S.LoadPartial(bias, lanes);
+        for (int i = 0; i < rows; i++, tile += line, y += yRow, residual += residual is null ? 0 : rRow)
+        {
+            for (int j = 0; j < columns; j++)
+            {
+                V v = S.Add(S.Load(tile + (j * w)), add);
+                if (lanes >= w)
+                {
+                    S.Store(y + (j * yColumn), residual is null ? v : S.Add(v, S.Load(residual + (j * rColumn))));
+                }
+                else
+                {
+                    S.StorePartial(
+                        y + (j * yColumn), residual is null ? v : S.Add(v, S.LoadPartial(residual + (j * rColumn), lanes)), lanes);
+                }
+            }
+        }
     }
 }

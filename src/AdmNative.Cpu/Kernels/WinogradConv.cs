@@ -15,8 +15,9 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
     where F : struct, IWinograd<V>
 {
     private const int SmallWeightBytes = 1300 * 1024;
-    private const int ChunkWeightBytes = 680 * 1024;
-    private const int BlockSumBytes = 450 * 1024;
+    private const int ChunkWeightBytes = 280 * 1024;
+    private const int SmallInputBytes = 400 * 1024;
+    private const int BlockSumBytes = 700 * 1024;
 
     private readonly ConvGeometry _g;
     private readonly bool _inputGrad;
@@ -48,6 +49,7 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
     private readonly nint _vs;
     private readonly nint _ms;
     private readonly int _ldv;
+    private readonly bool _prefetchWeights;
     private readonly long _sharedElements;
     private readonly long _workerElements;
 
@@ -83,14 +85,14 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
         }
         else
         {
-            int most = Math.Max(w, (int)(ChunkWeightBytes / ((long)e * _widest * 4)) / w * w);
+            int most = Math.Max(w, (int)(ChunkWeightBytes / ((long)(F.Side + 9) * _widest * 4)) / w * w);
             _chunks = (_ci + most - 1) / most;
             _chunk = (((_ci + _chunks - 1) / _chunks) + w - 1) / w * w;
             _chunks = (_ci + _chunk - 1) / _chunk;
             int fit = Math.Max(rows, (int)(BlockSumBytes / ((long)e * _widest * 4)) / rows * rows);
             int blocks = (_tiles + fit - 1) / fit;
             _block = (((_tiles + blocks - 1) / blocks) + rows - 1) / rows * rows;
-            _us = WinogradLayout.Stride((long)_chunk * _widest, _widest);
+            _us = WinogradLayout.Stride((long)_chunk * _widest, _widest);   // one row of U at a time
         }
 
         _block = Math.Min(_block, _tiles);
@@ -103,10 +105,16 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
 
         _ldv = (_chunk + w - 1) / w * w;
         _vs = WinogradLayout.Stride((long)(_small ? _block : _tiles) * _ldv, w);
+        _prefetchWeights = resident && !_small && (long)e * _tiles * _ldv * 4 <= SmallInputBytes;
         _ms = WinogradLayout.Stride((long)_block * _widest, _widest);
-        long scratch = Math.Max(e * w, ConvWeights<S, V>.ScratchElements(g)) + (e * w);
+        long scratch = Math.Max(2 * e * w, ConvWeights<S, V>.ScratchElements(g));
+        if (!_small && !resident)
+        {
+            scratch = Math.Max(scratch, ((long)_chunk + w) * 9 * _widest);
+        }
+
         _sharedElements = _small ? WinogradLayout.Round(e * _us * _panels) : WinogradLayout.Round(e * _vs * _chunks);
-        _workerElements = WinogradLayout.Round((_small ? e * _vs : e * _us) + (e * _ms) + scratch);
+        _workerElements = WinogradLayout.Round((_small ? e * _vs : F.Side * _us) + (e * _ms) + scratch);
     }
 
     /// <inheritdoc/>
@@ -246,7 +254,7 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
                     int group = task % p._groups;
                     (int first, int count) = Gemm<S, V>.PanelAt(p._vectors, panel);
                     float* u = own;
-                    float* m = own + (e * p._us);
+                    float* m = own + (F.Side * p._us);
                     float* scratch = m + (e * p._ms);
                     int last = (int)((long)p._blocks * (group + 1) / p._groups);
                     int start = (int)((long)p._blocks * group / p._groups);
@@ -258,12 +266,15 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
                         {
                             int c = chunk * p._chunk;
                             int channels = Math.Min(p._chunk, p._ci - c);
-                            if (p._chunks > 1 || block == start)
+                            float* raw = Raw(first, count, c, channels, scratch, out long rawStride);
+                            float* v = Shared + (chunk * e * p._vs) + ((long)begin * p._ldv);
+                            for (int i = 0; i < F.Side; i++)
                             {
-                                TransformWeights(first, count, c, c + channels, u, scratch);
+                                TransformWeightRow(i, count, channels, raw, rawStride, u);
+                                MultiplyRow(
+                                    tiles, channels, v + (i * F.Side * p._vs), u, count, m + (i * F.Side * p._ms), chunk > 0,
+                                    p._prefetchWeights ? raw + ((long)channels * 9 * S.Width) : null, rawStride, i);
                             }
-
-                            Multiply(tiles, channels, Shared + (chunk * e * p._vs) + ((long)begin * p._ldv), u, count, m, chunk > 0);
                         }
 
                         TransformOutput(begin, tiles, first, count, m, scratch);
@@ -300,6 +311,64 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
             }
         }
 
+        /// <summary>Taps of a panel and chunk as vectors, [vector of the panel][channel][tap]: in the packed weights, or read into scratch.</summary>
+        private readonly float* Raw(int first, int count, int c, int channels, float* scratch, out long stride)
+        {
+            int w = S.Width;
+            if (Plan._resident)
+            {
+                stride = (long)Plan._ci * 9 * w;
+                return Weights.Get(first, c, channels, null);
+            }
+
+            stride = (long)channels * 9 * w;
+            for (int vector = 0; vector < count; vector++)
+            {
+                for (int i = 0; i < channels; i += Weights.Step)
+                {
+                    Weights.Get(first + vector, c + i, Math.Min(Weights.Step, channels - i), scratch + (vector * stride) + ((long)i * 9 * w));
+                }
+            }
+
+            return scratch;
+        }
+
+        private readonly void TransformWeightRow(int i, int count, int channels, float* raw, long rawStride, float* u)
+        {
+            int w = S.Width;
+            bool turn = Plan._inputGrad;
+            for (int vector = 0; vector < count; vector++)
+            {
+                F.WeightRow(i, raw + (vector * rawStride) + (turn ? 8 * w : 0), turn ? -w : w, channels, u + (vector * w), Plan._us, count * w);
+            }
+        }
+
+        /// <summary>
+        /// Products of row <paramref name="i"/> of the transformed tile. Meanwhile prefetches the next matrix of V, or if V is small its share of the
+        /// taps that follow.
+        /// </summary>
+        private readonly void MultiplyRow(
+            int tiles, int channels, float* v, float* u, int count, float* m, bool accumulate, float* raw, long rawStride, int i)
+        {
+            int width = count * S.Width;
+            int e = F.Side * F.Side;
+            for (int j = 0; j < F.Side; j++)
+            {
+                float* next = v + Plan._vs;
+                if (raw is not null)
+                {
+                    int part = ((i * F.Side) + j) * count;      // in units of 1/e of a vector's taps
+                    next = raw + (part / e * rawStride) + ((long)(part % e) * channels * 9 * S.Width / e);
+                }
+
+                Gemm<S, V>.Panel(
+                    tiles, channels, v, Plan._ldv, 1, u, width, count, width, null, accumulate ? m : null, width, m, width, next);
+                v += Plan._vs;
+                u += Plan._us;
+                m += Plan._ms;
+            }
+        }
+
         /// <summary>v[e][tile][channel] of tiles [begin, begin + tiles) and channels [c, c + channels).</summary>
         private readonly void TransformInput(int begin, int tiles, int c, int channels, float* v, float* scratch)
         {
@@ -332,7 +401,7 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
             {
                 Gemm<S, V>.Panel(
                     tiles, channels, v, Plan._ldv, 1, u, width, count, width, null, accumulate ? m : null, width, m, width,
-                    Plan._small ? null : v + Plan._vs);
+                    null);
                 v += Plan._vs;
                 u += Plan._us;
                 m += Plan._ms;

@@ -57,7 +57,7 @@ internal sealed unsafe class WinogradWeightGrad<S, V, F> : ConvWeightGradPlan
 
         // A slice should stay in cache while it is used; one that is too short pays for reading and writing the sums.
         long perTile = (long)e * 4 * (((long)_blocksC * _blockC) + ((long)_vectors * w));
-        int fit = (int)Math.Max(SliceBytes * threads / perTile, 0);
+        int fit = (int)Math.Max(SliceBytes / perTile, 0);
         _slice = Math.Clamp(Math.Max(fit, LeastSlice) / 8 * 8, 1, _tiles);
         _slices = (_tiles + _slice - 1) / _slice;
         _slice = (_tiles + _slices - 1) / _slices;
@@ -69,7 +69,7 @@ internal sealed unsafe class WinogradWeightGrad<S, V, F> : ConvWeightGradPlan
         _inputElements = WinogradLayout.Round(e * _vs * _blocksC);
         _gradElements = WinogradLayout.Round(e * _ds * _panels);
         _sumElements = _slices > 1 ? WinogradLayout.Round(e * _us * _blocksC * _panels) : 0;
-        _workerElements = WinogradLayout.Round((_slices > 1 ? 0 : e * _us) + ((long)_blockC * 9 * w) + (w * w) + (e * w));
+        _workerElements = WinogradLayout.Round((_slices > 1 ? 0 : e * _us) + Math.Max(((long)_blockC * 9 * w) + (w * w), 2 * e * w));
     }
 
     /// <inheritdoc/>
