@@ -69,6 +69,9 @@ internal sealed unsafe class WinogradFew<S, V> : ConvPlan
     /// <inheritdoc/>
     public override long PackedBytes => _resident ? 4 * ConvWeights<S, V>.PackedElements(_g, _inputGrad) : 0;
 
+    /// <inheritdoc/>
+    public override string PackedLayout => "lanes";
+
     private static int GroupTiles
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
