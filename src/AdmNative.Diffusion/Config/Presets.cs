@@ -39,7 +39,7 @@ public static class Presets
             FileName = "mnist16/diffusion.pt",
             Flags = Mnist16,
             Classifier = "mnist16-classifier",
-            ClassifierScale = 3.0,
+            ClassifierScale = 5.0,
             DdimClassifierScale = 2.0,
             Respacing = "50",
         },

@@ -2,9 +2,7 @@ using AdmNative.Core;
 
 namespace AdmNative.Diffusion;
 
-/// <summary>
-/// A denoising network as samplers and losses see it: what it predicts is said by <see cref="DiffusionProcess"/>.
-/// </summary>
+/// <summary>A denoising network as samplers and losses see it: what it predicts is said by <see cref="DiffusionProcess"/>.</summary>
 public interface IDenoiser
 {
     /// <summary>Its weights, in state-dictionary order.</summary>
@@ -17,8 +15,8 @@ public interface IDenoiser
     int? Classes { get; }
 
     /// <summary>
-    /// Describes the network. What it needs besides x and t it declares itself: labels as input <see
-    /// cref="InputNames.Labels"/>, a small image as <see cref="InputNames.LowRes"/>.
+    /// Describes the network. What it needs besides x and t it declares itself: labels as input <see cref="InputNames.Labels"/>,
+    /// a small image as <see cref="InputNames.LowRes"/>.
     /// </summary>
     /// <param name="graph">The graph to build in.</param>
     /// <param name="x">Noisy images [N,H,W,C].</param>
@@ -52,7 +50,7 @@ public static class InputNames
     /// <summary>Time the classifier is told, [N].</summary>
     public const string ClassifierT = "classifier_t";
 
-    /// <summary>Seed of the dropout masks, i32 [2], each 0..2^24-1.</summary>
+    /// <summary>Seed of the dropout masks, i32 [2].</summary>
     public const string DropoutSeed = "dropout_seed";
 }
 
