@@ -9,7 +9,7 @@ public sealed class ProcessTests
     private static string Program => Path.Combine(AppContext.BaseDirectory, "adm.dll");
 
     [Fact]
-    public void A_terminated_run_keeps_its_batches_and_says_how_to_go_on()
+    public async Task A_terminated_run_keeps_its_batches_and_says_how_to_go_on()
     {
         using var temp = new TempFolder();
         string[] run = Digits.Guided(temp["a.npz"], "--num_samples", "200", "--batch_size", "1", "--timestep_respacing", "20");
@@ -18,13 +18,13 @@ public sealed class ProcessTests
         string parts = temp["a.parts"];
         while (!process.HasExited && !(Directory.Exists(parts) && Directory.GetFiles(parts, "part-*.npz").Length > 0))
         {
-            Thread.Sleep(5);
+            await Task.Delay(5);
         }
 
         using Process kill = Start(["kill", "-TERM", process.Id.ToString()]);
-        process.WaitForExit();
+        await process.WaitForExitAsync();
         Assert.Equal(ExitCode.Cancelled, process.ExitCode);
-        Assert.Contains("--resume", error.Result);
+        Assert.Contains("--resume", await error);
         Assert.Equal(["a.parts"], temp.Names);
         Assert.DoesNotContain(Directory.GetFiles(parts), f => f.EndsWith(".tmp", StringComparison.Ordinal));
     }

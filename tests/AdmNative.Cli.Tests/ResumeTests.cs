@@ -32,7 +32,7 @@ public sealed class ResumeTests
     }
 
     [Fact]
-    public void A_run_resumes_with_another_batch_size_but_no_other_flags()
+    public void A_run_resumes_with_its_own_flags_only()
     {
         using var temp = new TempFolder();
         string[] run = Digits.Guided(temp["a.npz"], s_long);
@@ -42,13 +42,15 @@ public sealed class ResumeTests
         Assert.Equal(ExitCode.Failed, again.Code);
         Assert.Contains("--resume", again.Error);
 
-        Adm.Outcome other = Adm.Run([.. run, "--resume", "--seed", "1", "--classifier_scale", "7"]);
+        Adm.Outcome other = Adm.Run([.. run, "--resume", "--seed", "1", "--classifier_scale", "7", "--batch_size", "5"]);
         Assert.Equal(ExitCode.Usage, other.Code);
         Assert.Contains("seed: was 0, now 1", other.Error);
-        Assert.Contains("classifier_scale: was 3, now 7", other.Error);
+        Assert.Contains("classifier_scale: was 5, now 7", other.Error);
+        Assert.Contains("batch_size: was 1, now 5", other.Error);
         Assert.DoesNotContain("num_samples", other.Error);
 
-        Adm.Done([.. run, "--resume", "--batch_size", "5"]);
+        // Threads and the other places results go to do not matter.
+        Adm.Done([.. run, "--resume", "--threads", "1", "--png_dir", temp["png"]]);
         Adm.Done(Digits.Guided(temp["b.npz"], s_long));
         Assert.Equal(File.ReadAllBytes(temp["b.npz"]), File.ReadAllBytes(temp["a.npz"]));
     }

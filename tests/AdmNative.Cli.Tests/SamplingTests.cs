@@ -20,23 +20,25 @@ public sealed class SamplingTests
 
         string mine = temp["samples_16x16x16x3.npz"], theirs = Repo.Path("tests", "golden", "runs", run + ".npz");
         Assert.Equal(Digits.Labels(theirs), Digits.Labels(mine));
-        byte[] a = Digits.Images(theirs), b = Digits.Images(mine);
-        Assert.Equal(a.Length, b.Length);
-        int near = a.Zip(b).Count(p => Math.Abs(p.First - p.Second) <= 1);
-        Assert.True(near >= 0.999 * a.Length, $"{near} of {a.Length} bytes are equal or off by one");
+        SameUpToRounding(Digits.Images(theirs), Digits.Images(mine));
     }
 
+    // Noise and labels are the same; kernels chosen for another batch size round differently, which may move a byte by one.
     [Fact]
-    public void Images_do_not_depend_on_the_batch_size()
+    public void Images_depend_on_the_batch_size_in_rounding_only()
     {
         using var temp = new TempFolder();
         Adm.Done(Digits.Guided(temp["a.npz"], "--batch_size", "6", "--seed", "5"));
-        Adm.Done(Digits.Guided(temp["b.npz"], "--batch_size", "4", "--seed", "5"));
-        Adm.Done(Digits.Guided(temp["c.npz"], "--batch_size", "1", "--seed", "5", "--num_samples", "2"));
-        Assert.Equal(File.ReadAllBytes(temp["a.npz"]), File.ReadAllBytes(temp["b.npz"]));
-        Assert.Equal(Digits.Images(temp["a.npz"])[..(2 * 16 * 16 * 3)], Digits.Images(temp["c.npz"]));
+        byte[] a = Digits.Images(temp["a.npz"]);
+        foreach ((string batch, int count) in new[] { ("4", 6), ("1", 2) })
+        {
+            Adm.Done(Digits.Guided(temp["b.npz"], "--batch_size", batch, "--seed", "5", "--num_samples", $"{count}"));
+            Assert.Equal(Digits.Labels(temp["a.npz"])[..count], Digits.Labels(temp["b.npz"]));
+            SameUpToRounding(a[..(count * 768)], Digits.Images(temp["b.npz"]));
+        }
+
         Adm.Done(Digits.Guided(temp["d.npz"], "--batch_size", "6", "--seed", "6"));
-        Assert.NotEqual(Digits.Images(temp["a.npz"]), Digits.Images(temp["d.npz"]));
+        Assert.NotEqual(a, Digits.Images(temp["d.npz"]));
     }
 
     [Fact]
@@ -126,7 +128,7 @@ public sealed class SamplingTests
         using var temp = new TempFolder();
         string[] images = ["--num_samples", "1", "--classes", "3", "--out"];
         Adm.Done(["classifier_sample", "--preset", "mnist16", .. images, temp["a.npz"]]);
-        Adm.Done(["classifier_sample", "--preset", "mnist16", "--timestep_respacing", "50", "--classifier_scale", "3", .. images, temp["b.npz"]]);
+        Adm.Done(["classifier_sample", "--preset", "mnist16", "--timestep_respacing", "50", "--classifier_scale", "5", .. images, temp["b.npz"]]);
         Assert.Equal(Digits.Images(temp["b.npz"]), Digits.Images(temp["a.npz"]));
     }
 
@@ -156,6 +158,32 @@ public sealed class SamplingTests
     }
 
     [Fact]
+    public void A_class_conditional_model_is_told_its_labels()
+    {
+        using var temp = new TempFolder();
+        string model = SmallModels.Grey(temp["m.safetensors"]);
+        string[] what = ["image_sample", "--model_path", model, "--num_head_channels", "32", "--timestep_respacing", "3", "--num_samples", "6", "--out"];
+        Adm.Done([.. what, temp["a.npz"], "--grid", temp["g.png"]]);
+        long[] drawn = Digits.Labels(temp["a.npz"]);
+        Assert.All(drawn, l => Assert.InRange(l, 0, 4));
+        Assert.True(drawn.Distinct().Count() > 1);
+        Assert.Equal([6, 16, 16, 1], Digits.Shape(temp["a.npz"]));
+        Assert.Equal((32, 48, 1), (Png.Read(temp["g.png"]).Height, Png.Read(temp["g.png"]).Width, Png.Read(temp["g.png"]).Channels));
+
+        Adm.Done([.. what, temp["b.npz"], "--classes", string.Join(',', drawn.Distinct().Order()), "--batch_size", "5"]);
+        Adm.Done([.. what, temp["c.npz"], "--classes", "4,3,2,1,0", "--batch_size", "2"]);
+        Assert.Equal([4, 3, 2, 1, 0, 4], Digits.Labels(temp["c.npz"]));
+        Assert.NotEqual(Digits.Images(temp["a.npz"]), Digits.Images(temp["c.npz"]));
+
+        Adm.Outcome unknown = Adm.Run([.. what, temp["d.npz"], "--classes", "5"]);
+        Assert.Equal(ExitCode.Usage, unknown.Code);
+        Assert.Contains("outside 0..4", unknown.Error);
+        Adm.Outcome none = Adm.Run(Digits.Plain(temp["e.npz"], "--classes", "3"));
+        Assert.Equal(ExitCode.Usage, none.Code);
+        Assert.Contains("not class-conditional", none.Error);
+    }
+
+    [Fact]
     public void An_upsampler_enlarges_and_keeps_labels()
     {
         using var temp = new TempFolder();
@@ -174,7 +202,7 @@ public sealed class SamplingTests
 
         Adm.Done([.. what, "--num_samples", "5", "--batch_size", "4", "--out", temp["b.npz"]]);       // round and round
         Assert.Equal([4, 0, 9, 4, 0], Digits.Labels(temp["b.npz"]));
-        Assert.Equal(Digits.Images(temp["a.npz"]), Digits.Images(temp["b.npz"])[..(3 * 32 * 32 * 3)]);
+        SameUpToRounding(Digits.Images(temp["a.npz"]), Digits.Images(temp["b.npz"])[..(3 * 32 * 32 * 3)]);
 
         Adm.Done([.. what, "--use_ddim", "True", "--out", temp["c.npz"]]);
         Assert.NotEqual(Digits.Images(temp["a.npz"]), Digits.Images(temp["c.npz"]));
@@ -197,5 +225,13 @@ public sealed class SamplingTests
         Adm.Done([.. what, "--classes", "5", "--grid", temp["g.png"]]);
         Assert.Equal([5], Digits.Labels(temp["a.npz"]));
         Assert.Equal(32, Png.Read(temp["g.png"]).Width);
+    }
+
+    // The agreement the recorded runs ask for: equal or off by one in at least 99.9 % of the bytes.
+    private static void SameUpToRounding(byte[] expected, byte[] actual)
+    {
+        Assert.Equal(expected.Length, actual.Length);
+        int near = expected.Zip(actual).Count(p => Math.Abs(p.First - p.Second) <= 1);
+        Assert.True(near >= 0.999 * expected.Length, $"{near} of {expected.Length} bytes are equal or off by one");
     }
 }

@@ -28,6 +28,22 @@ internal static class SmallModels
         ResblockUpdown = true,
     });
 
+    /// <summary>A class-conditional model of grey 16x16 images.</summary>
+    public static string Grey(string path) => Write(path, new UNetConfig
+    {
+        ImageSize = 16,
+        InChannels = 1,
+        ModelChannels = 32,
+        OutChannels = 2,
+        ResBlocks = 1,
+        AttentionRates = [2],
+        ChannelMult = [1, 2],
+        NumClasses = 5,
+        NumHeadChannels = 32,
+        UseScaleShiftNorm = true,
+        ResblockUpdown = true,
+    });
+
     /// <summary>Writes computed weights; <paramref name="edit"/> may change a tensor's values.</summary>
     public static string Write(string path, NetworkConfig config, Action<string, float[]>? edit = null)
     {

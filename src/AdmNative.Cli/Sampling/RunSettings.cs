@@ -27,13 +27,17 @@ internal sealed class RunSettings
             .With("save_every", options.SaveEvery?.ToString(CultureInfo.InvariantCulture) ?? "");
     }
 
-    /// <summary>Command, random numbers and device. The batch size matters only where noise is a stream.</summary>
+    /// <summary>
+    /// Command, random numbers, device and batch size. The noise of an image does not depend on the batch size, but the device may
+    /// choose other kernels for other sizes, whose results differ in rounding.
+    /// </summary>
     public static RunSettings Of(string verb, ulong seed, ulong? torchSeed, int batchSize, string device)
     {
-        RunSettings settings = new RunSettings().With("command", verb).With("device", device is "auto" ? "cpu" : device.Split(':')[0]);
-        return torchSeed is ulong torch
-            ? settings.With("torch_seed", torch).With("batch_size", batchSize)
-            : settings.With("seed", seed);
+        RunSettings settings = new RunSettings()
+            .With("command", verb)
+            .With("device", device is "auto" ? "cpu" : device.Split(':')[0])
+            .With("batch_size", batchSize);
+        return torchSeed is ulong torch ? settings.With("torch_seed", torch) : settings.With("seed", seed);
     }
 
     public RunSettings With(string name, IFormattable value) => With(name, value.ToString(null, CultureInfo.InvariantCulture));

@@ -48,6 +48,11 @@ internal static class ClassifierSample
             throw new CheckpointException($"the diffusion model knows {labels} classes, the classifier {classifierConfig.NumClasses}: they do not belong together", classifier.Path);
         }
 
+        if (model.Flags.Diffusion.RescaleTimesteps && !options.Quiet)
+        {
+            host.Error.WriteLine("note: --rescale_timesteps also rescales the times told to the classifier, which the reference trains on plain ones");
+        }
+
         SampleCount count = SampleCount.Of(options, classifierConfig.NumClasses);
         double scale = verb.ClassifierScale
             ?? (options.UseDdim ? preset?.DdimClassifierScale : null) ?? preset?.ClassifierScale ?? 1;

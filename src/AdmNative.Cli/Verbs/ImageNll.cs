@@ -64,7 +64,7 @@ internal static class ImageNll
         var count = Flag.Int("num_samples", Sampling, DefaultSamples, "Images to evaluate; by default not more than there are.", min: 1);
         var batch = Flag.Int("batch_size", Sampling, 1, "Images at a time.", min: 1);
         var flip = Flag.Bool("flip", Sampling, true, "Mirror every other image at random (by the seed), as the reference does.");
-        var seed = Flag.Seed("seed", Sampling, 0, "Seed of noise and flips. A result depends on seed and number of the image only.");
+        var seed = Flag.Seed("seed", Sampling, 0, "Seed of noise and flips, which depend on it and the number of the image only.");
         var torchSeed = Flag.Seed("torch_seed", Sampling, null, "Draw the noise as PyTorch on a CPU does after manual_seed; then batch_size matters.");
         var output = CommonFlags.Out("Folder for vb_terms.npz, mse_terms.npz and xstart_mse_terms.npz; default: OPENAI_LOGDIR, else the current folder.");
         var resume = Flag.Bool("resume", CommonFlags.OutputGroup, false, "Go on with an unfinished run.");

@@ -5,9 +5,8 @@ using AdmNative.Formats;
 namespace AdmNative.Tests;
 
 /// <summary>
-/// Whole guided runs of the reference's program with the bundled digits model, from its seed: labels, x_T and the noise
-/// of every step come from our copy of its generator, in its order. The bytes must be equal or off by one in 99.9 % of
-/// places.
+/// Whole guided runs of the reference's program with the bundled digits model, from its seed: labels, x_T and the noise of every step come
+/// from our copy of its generator, in its order. The bytes must be equal or off by one in 99.9 % of places.
 /// </summary>
 public class RunsTests
 {
@@ -72,7 +71,7 @@ public class RunsTests
         Agreement.Check("sample", recorded.Read("sample"), sample, 2e-3);
     }
 
-    private static TensorFile Open(string name) => Checkpoints.Open(Repo.Path("models", "mnist16", name + ".safetensors"));
+    private static ITensorSource Open(string name) => Checkpoints.Open(Repo.Path("models", "mnist16", name + ".safetensors"));
 }
 
 /// <summary>The recorded runs on a device, skipped with the reason where it is missing.</summary>

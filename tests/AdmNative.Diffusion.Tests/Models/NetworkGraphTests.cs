@@ -1,5 +1,4 @@
 using AdmNative.Core;
-using AdmNative.Cpu;
 using AdmNative.Diffusion;
 
 namespace AdmNative.Tests;
@@ -49,37 +48,6 @@ public class NetworkGraphTests
         Assert.Equal([1, 7, 5, 6], y.Shape);
     }
 
-    [Theory]
-    [InlineData(7, 5, 1.0)]
-    [InlineData(12, 20, 1.0, 2.0)]
-    public void Unusual_sizes_give_the_twins_numbers_on_the_cpu(int height, int width, params double[] mult)
-    {
-        UNetConfig config = SpecNetworks.UNet('C') with { ChannelMult = [.. mult], AttentionRates = [1], UseScaleShiftNorm = true };
-        var graph = new Graph();
-        Node x = graph.Input("x", [2, height, width, 3]);
-        graph.Output("out", UNet.Build(graph, config, x, graph.Input("t", [2])));
-        float[] image = [.. Enumerable.Range(0, (int)x.Shape.Elements).Select(i => MathF.Sin(0.37f * i))];
-        var inputs = new Dictionary<string, HostArray<double>>
-        {
-            ["x"] = new(x.Shape, [.. image.Select(v => (double)v)]),
-            ["t"] = new([2], [7, 500]),
-        };
-        Dictionary<string, HostArray<double>> weights = SpecNetworks.Weights(config);
-        double[] expected = TwinEvaluator.Evaluate(graph, inputs, weights)["out"].Data;
-
-        using var device = new CpuBackend(new CpuOptions { Threads = 1 });
-        using IParameters parameters = device.LoadParameters(graph.Parameters, new GivenWeights(weights));
-        using IExecutable run = device.Load(device.Plan(Passes.Optimize(graph)), parameters);
-        run.SetInput("x", image);
-        run.SetInput("t", [7f, 500]);
-        run.Run();
-        var found = new float[expected.Length];
-        run.GetOutput("out", found);
-
-        Shape shape = [2, height, width, 6];
-        Agreement.Check("out", Tensor.From<float>(shape, [.. expected.Select(v => (float)v)]), Tensor.From(shape, found), 1e-4);
-    }
-
     [Fact]
     public void A_size_that_cannot_be_halved_is_refused_with_the_multiple_it_needs()
     {
@@ -99,11 +67,8 @@ public class NetworkGraphTests
         Node t = graph.Input("t", [1]);
         Node y = graph.Input("y", new TensorType(DType.I32, [1]));
 
-        ShapeException missing = Assert.Throws<ShapeException>(() => UNet.Build(graph, SpecNetworks.UNet('A'), x, t));
-        ShapeException extra = Assert.Throws<ShapeException>(() => UNet.Build(graph, SpecNetworks.UNet('C'), x, t, y));
-
-        Assert.Contains("4 classes", missing.Message, StringComparison.Ordinal);
-        Assert.Contains("unconditional", extra.Message, StringComparison.Ordinal);
+        Assert.Contains("4 classes", Assert.Throws<ShapeException>(() => UNet.Build(graph, SpecNetworks.UNet('A'), x, t)).Message, StringComparison.Ordinal);
+        Assert.Contains("unconditional", Assert.Throws<ShapeException>(() => UNet.Build(graph, SpecNetworks.UNet('C'), x, t, y)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -143,8 +108,8 @@ public class NetworkGraphTests
     [Fact]
     public void Rescaled_residuals_divide_each_residual_sum_by_the_square_root_of_two()
     {
-        // Linear in the block's two terms: with every weight but the skip's and the last convolution's bias left as
-        // they are, the rescaled block is the plain one times sqrt(1/2), whatever the terms are.
+        // Linear in the block's two terms: with every weight but the skip's and the last convolution's bias left as they are, the
+        // rescaled block is the plain one times sqrt(1/2), whatever the terms are.
         var plain = ResidualBlock(rescale: false);
         var rescaled = ResidualBlock(rescale: true);
 
