@@ -203,85 +203,85 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
             switch (Phase)
             {
                 case Phase.Weights:
-                {
-                    (int first, int count) = Gemm<S, V>.PanelAt(p._vectors, task / Parts);
-                    int step = ((p._ci / Parts) + S.Width - 1) / S.Width * S.Width;
-                    int part = task % Parts;
-                    int begin = part * step;
-                    int end = part == Parts - 1 ? p._ci : Math.Min(p._ci, begin + step);
-                    if (begin < end)
                     {
-                        float* u = Shared + (task / Parts * e * p._us) + ((long)begin * count * S.Width);
-                        TransformWeights(first, count, begin, end, u, own);
-                    }
-
-                    break;
-                }
-
-                case Phase.Tiles:
-                {
-                    int begin = task * p._block;
-                    int tiles = Math.Min(p._block, p._tiles - begin);
-                    float* v = own;
-                    float* m = own + (e * p._vs);
-                    float* scratch = m + (e * p._ms);
-                    TransformInput(begin, tiles, 0, p._ci, v, scratch);
-                    for (int panel = 0; panel < p._panels; panel++)
-                    {
-                        (int first, int count) = Gemm<S, V>.PanelAt(p._vectors, panel);
-                        Multiply(tiles, p._ci, v, Shared + (panel * e * p._us), count, m, false);
-                        TransformOutput(begin, tiles, first, count, m, scratch);
-                    }
-
-                    break;
-                }
-
-                case Phase.Input:
-                {
-                    int chunk = task / Parts;
-                    int rows = p._g.N * p._tilesH;
-                    int begin = (int)((long)rows * (task % Parts) / Parts) * p._tilesW;
-                    int end = (int)((long)rows * ((task % Parts) + 1) / Parts) * p._tilesW;
-                    int c = chunk * p._chunk;
-                    float* v = Shared + (chunk * e * p._vs) + ((long)begin * p._ldv);
-                    TransformInput(begin, end - begin, c, Math.Min(p._chunk, p._ci - c), v, own);
-                    break;
-                }
-
-                default:
-                {
-                    int panel = task / p._groups;
-                    int group = task % p._groups;
-                    (int first, int count) = Gemm<S, V>.PanelAt(p._vectors, panel);
-                    float* u = own;
-                    float* m = own + (F.Side * p._us);
-                    float* scratch = m + (e * p._ms);
-                    int last = (int)((long)p._blocks * (group + 1) / p._groups);
-                    int start = (int)((long)p._blocks * group / p._groups);
-                    for (int block = start; block < last; block++)
-                    {
-                        int begin = block * p._block;
-                        int tiles = Math.Min(p._block, p._tiles - begin);
-                        for (int chunk = 0; chunk < p._chunks; chunk++)
+                        (int first, int count) = Gemm<S, V>.PanelAt(p._vectors, task / Parts);
+                        int step = ((p._ci / Parts) + S.Width - 1) / S.Width * S.Width;
+                        int part = task % Parts;
+                        int begin = part * step;
+                        int end = part == Parts - 1 ? p._ci : Math.Min(p._ci, begin + step);
+                        if (begin < end)
                         {
-                            int c = chunk * p._chunk;
-                            int channels = Math.Min(p._chunk, p._ci - c);
-                            float* raw = Raw(first, count, c, channels, scratch, out long rawStride);
-                            float* v = Shared + (chunk * e * p._vs) + ((long)begin * p._ldv);
-                            for (int i = 0; i < F.Side; i++)
-                            {
-                                TransformWeightRow(i, count, channels, raw, rawStride, u);
-                                MultiplyRow(
-                                    tiles, channels, v + (i * F.Side * p._vs), u, count, m + (i * F.Side * p._ms), chunk > 0,
-                                    p._prefetchWeights ? raw + ((long)channels * 9 * S.Width) : null, rawStride, i);
-                            }
+                            float* u = Shared + (task / Parts * e * p._us) + ((long)begin * count * S.Width);
+                            TransformWeights(first, count, begin, end, u, own);
                         }
 
-                        TransformOutput(begin, tiles, first, count, m, scratch);
+                        break;
                     }
 
-                    break;
-                }
+                case Phase.Tiles:
+                    {
+                        int begin = task * p._block;
+                        int tiles = Math.Min(p._block, p._tiles - begin);
+                        float* v = own;
+                        float* m = own + (e * p._vs);
+                        float* scratch = m + (e * p._ms);
+                        TransformInput(begin, tiles, 0, p._ci, v, scratch);
+                        for (int panel = 0; panel < p._panels; panel++)
+                        {
+                            (int first, int count) = Gemm<S, V>.PanelAt(p._vectors, panel);
+                            Multiply(tiles, p._ci, v, Shared + (panel * e * p._us), count, m, false);
+                            TransformOutput(begin, tiles, first, count, m, scratch);
+                        }
+
+                        break;
+                    }
+
+                case Phase.Input:
+                    {
+                        int chunk = task / Parts;
+                        int rows = p._g.N * p._tilesH;
+                        int begin = (int)((long)rows * (task % Parts) / Parts) * p._tilesW;
+                        int end = (int)((long)rows * ((task % Parts) + 1) / Parts) * p._tilesW;
+                        int c = chunk * p._chunk;
+                        float* v = Shared + (chunk * e * p._vs) + ((long)begin * p._ldv);
+                        TransformInput(begin, end - begin, c, Math.Min(p._chunk, p._ci - c), v, own);
+                        break;
+                    }
+
+                default:
+                    {
+                        int panel = task / p._groups;
+                        int group = task % p._groups;
+                        (int first, int count) = Gemm<S, V>.PanelAt(p._vectors, panel);
+                        float* u = own;
+                        float* m = own + (F.Side * p._us);
+                        float* scratch = m + (e * p._ms);
+                        int last = (int)((long)p._blocks * (group + 1) / p._groups);
+                        int start = (int)((long)p._blocks * group / p._groups);
+                        for (int block = start; block < last; block++)
+                        {
+                            int begin = block * p._block;
+                            int tiles = Math.Min(p._block, p._tiles - begin);
+                            for (int chunk = 0; chunk < p._chunks; chunk++)
+                            {
+                                int c = chunk * p._chunk;
+                                int channels = Math.Min(p._chunk, p._ci - c);
+                                float* raw = Raw(first, count, c, channels, scratch, out long rawStride);
+                                float* v = Shared + (chunk * e * p._vs) + ((long)begin * p._ldv);
+                                for (int i = 0; i < F.Side; i++)
+                                {
+                                    TransformWeightRow(i, count, channels, raw, rawStride, u);
+                                    MultiplyRow(
+                                        tiles, channels, v + (i * F.Side * p._vs), u, count, m + (i * F.Side * p._ms), chunk > 0,
+                                        p._prefetchWeights ? raw + ((long)channels * 9 * S.Width) : null, rawStride, i);
+                                }
+                            }
+
+                            TransformOutput(begin, tiles, first, count, m, scratch);
+                        }
+
+                        break;
+                    }
             }
         }
 
@@ -429,7 +429,8 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
                         Y + (pixel * Ldy) + k, (nint)(p._outW * Ldy), (nint)Ldy, rows, columns, p._co - k, scratch);
                 }
 
-                m += count * w;            }
+                m += count * w;
+            }
         }
     }
 }

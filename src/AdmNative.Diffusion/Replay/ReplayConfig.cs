@@ -159,20 +159,35 @@ public sealed record ReplayConfig
         {
             "UNetModel" => new UNetConfig
             {
-                ImageSize = 0, ModelChannels = 0, OutChannels = 0, ResBlocks = 0, AttentionRates = [], ChannelMult = [],
+                ImageSize = 0,
+                ModelChannels = 0,
+                OutChannels = 0,
+                ResBlocks = 0,
+                AttentionRates = [],
+                ChannelMult = [],
                 NumClasses = Optional(reader, "num_classes"),
                 NumHeadsUpsample = Positive(reader, "num_heads_upsample"),
             },
             "SuperResModel" => new SuperResConfig
             {
-                ImageSize = 0, ModelChannels = 0, OutChannels = 0, ResBlocks = 0, AttentionRates = [], ChannelMult = [],
+                ImageSize = 0,
+                ModelChannels = 0,
+                OutChannels = 0,
+                ResBlocks = 0,
+                AttentionRates = [],
+                ChannelMult = [],
                 NumClasses = Optional(reader, "num_classes"),
                 NumHeadsUpsample = Positive(reader, "num_heads_upsample"),
                 SmallSize = 1, // the network takes small images of any size; a case brings its own
             },
             "EncoderUNetModel" => new EncoderUNetConfig
             {
-                ImageSize = 0, ModelChannels = 0, OutChannels = 0, ResBlocks = 0, AttentionRates = [], ChannelMult = [],
+                ImageSize = 0,
+                ModelChannels = 0,
+                OutChannels = 0,
+                ResBlocks = 0,
+                AttentionRates = [],
+                ChannelMult = [],
                 Pool = FlagText.Pool(reader.Text("pool", "adaptive")),
             },
             _ => throw reader.Error($"model \"{model}\" is unknown; UNetModel, SuperResModel and EncoderUNetModel are"),

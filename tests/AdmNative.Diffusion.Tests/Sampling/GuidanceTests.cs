@@ -185,8 +185,15 @@ public class GuidanceTests
     {
         var config = new SuperResConfig
         {
-            ImageSize = 8, SmallSize = 4, ModelChannels = 32, OutChannels = 6, ResBlocks = 1, AttentionRates = [], ChannelMult = [1, 2],
-            UseScaleShiftNorm = true, ResblockUpdown = true,
+            ImageSize = 8,
+            SmallSize = 4,
+            ModelChannels = 32,
+            OutChannels = 6,
+            ResBlocks = 1,
+            AttentionRates = [],
+            ChannelMult = [1, 2],
+            UseScaleShiftNorm = true,
+            ResblockUpdown = true,
         };
         using var device = new CpuBackend(new CpuOptions { Threads = 1 });
         using var networks = new Networks(

@@ -32,7 +32,11 @@ public sealed class ImageNet256Tests
             using var sampler = new DdimSampler(networks, new DiffusionProcess(preset.Flags.Diffusion.ToConfig() with { Respacing = "ddim25" }));
             SamplerStep step = sampler.Progressive(new SampleBatch
             {
-                Count = 1, Height = 256, Width = 256, Noise = new PhiloxNoise(0), Labels = [207],
+                Count = 1,
+                Height = 256,
+                Width = 256,
+                Noise = new PhiloxNoise(0),
+                Labels = [207],
             }).First();
 
             Assert.Equal(24, step.T);
