@@ -71,7 +71,7 @@ public class RunsTests
         Agreement.Check("sample", recorded.Read("sample"), sample, 2e-3);
     }
 
-    private static ITensorSource Open(string name) => Checkpoints.Open(Repo.Path("models", "mnist16", name + ".safetensors"));
+    private static TensorFile Open(string name) => Checkpoints.Open(Repo.Path("models", "mnist16", name + ".safetensors"));
 }
 
 /// <summary>The recorded runs on a device, skipped with the reason where it is missing.</summary>
