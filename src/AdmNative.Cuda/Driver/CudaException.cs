@@ -1,0 +1,28 @@
+namespace AdmNative.Cuda;
+
+/// <summary>A driver call failed.</summary>
+public sealed class CudaException : Exception
+{
+    /// <summary>Builds the message from call, status and the driver's own text.</summary>
+    /// <param name="status">What the driver returned.</param>
+    /// <param name="call">The call as written in the source.</param>
+    /// <param name="detail">Native text, PTX compiler log, findings, op and shapes: whatever helps.</param>
+    public CudaException(CudaStatus status, string call, string? detail = null)
+        : base($"{call} failed: {status} ({(int)status}){(string.IsNullOrEmpty(detail) ? "" : $"; {detail}")}")
+    {
+        Status = status;
+        Call = call;
+    }
+
+    /// <summary>What the driver returned.</summary>
+    public CudaStatus Status { get; }
+
+    /// <summary>The call that failed.</summary>
+    public string Call { get; }
+
+    /// <summary>True when the context can no longer be used (status 700, 702, 710, 714 to 719).</summary>
+    public bool PoisonsContext => Poisons(Status);
+
+    /// <summary>True for statuses after which every later call in the context fails.</summary>
+    public static bool Poisons(CudaStatus status) => (int)status is 700 or 702 or 710 or (>= 714 and <= 719);
+}

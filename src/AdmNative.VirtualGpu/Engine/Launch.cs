@@ -1,0 +1,108 @@
+using System.Text;
+using AdmNative.Cuda;
+using AdmNative.VirtualGpu.Ir;
+
+namespace AdmNative.VirtualGpu.Engine;
+
+/// <summary>Ends a launch: trap, deadlock or step budget. The finding that explains it is already in the log.</summary>
+internal sealed class LaunchStoppedException : Exception;
+
+/// <summary>What all CTAs of one launch share.</summary>
+internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, LaunchOptions options, DeviceMemory memory, byte* parameters, uint* template)
+{
+    private static long s_number;
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<(Checks, int), Finding> _bySite = [];
+    private readonly List<Finding> _findings = [];
+    private readonly StringBuilder _output = new();
+    private long _dropped;
+    private long _steps;
+    private long _rotations;
+
+    public KernelProgram Program { get; } = program;
+
+    public Kernel Kernel => Program.Kernel;
+
+    public LaunchShape Shape { get; } = shape;
+
+    public LaunchOptions Options { get; } = options;
+
+    public DeviceMemory Memory { get; } = memory;
+
+    public byte* Parameters { get; } = parameters;
+
+    /// <summary>Row file with constants and launch-wide special registers filled in.</summary>
+    public uint* Template { get; } = template;
+
+    /// <summary>Distinguishes launches in shadows that outlive one.</summary>
+    public long Number { get; } = Interlocked.Increment(ref s_number);
+
+    public int Threads => (int)(Shape.BlockX * Shape.BlockY * Shape.BlockZ);
+
+    public int Warps => (Threads + 31) / 32;
+
+    public int SharedBytes => Kernel.UsesDynamicShared ? Kernel.DynamicSharedOffset + (int)Shape.SharedBytes : Kernel.StaticSharedBytes;
+
+    /// <summary>True when several host threads run CTAs: atomics take the lock.</summary>
+    public bool Parallel { get; set; }
+
+    /// <summary>Guards global atomics of parallel CTAs.</summary>
+    public Lock AtomicLock { get; } = new();
+
+    public volatile bool Stopped;
+
+    public IReadOnlyList<Finding> Findings => _findings;
+
+    public long Dropped => _dropped;
+
+    public long Rotations => Interlocked.Read(ref _rotations);
+
+    public string Output => _output.ToString();
+
+    public void CountRotation() => Interlocked.Increment(ref _rotations);
+
+    /// <summary>Adds steps; true when the budget is spent.</summary>
+    public bool Spend(long steps) => Interlocked.Add(ref _steps, steps) > Options.StepBudget;
+
+    public void Print(string text)
+    {
+        lock (_lock)
+        {
+            _output.Append(text);
+        }
+    }
+
+    /// <summary>Logs a finding; the same check at the same instruction only counts again.</summary>
+    public void Add(Checks check, int site, Func<string> message, (int X, int Y, int Z) cta, int warp, int lane)
+    {
+        lock (_lock)
+        {
+            if (_bySite.TryGetValue((check, site), out Finding? earlier))
+            {
+                earlier.Count++;
+                return;
+            }
+
+            if (_findings.Count >= Options.MaxFindings)
+            {
+                _dropped++;
+                return;
+            }
+
+            ref readonly MicroOp op = ref Kernel.Code[site];
+            var finding = new Finding(check, message(), Kernel.Name, op.Line, FileOf(op), op.SourceLine, cta, warp, lane);
+            _findings.Add(finding);
+            _bySite[(check, site)] = finding;
+        }
+    }
+
+    /// <summary>Source position of a micro-op for messages: "file:line" or "ptx line n".</summary>
+    public string Place(int site)
+    {
+        ref readonly MicroOp op = ref Kernel.Code[site];
+        return op.SourceLine > 0 ? $"{FileOf(op)}:{op.SourceLine}" : $"ptx line {op.Line}";
+    }
+
+    private string FileOf(in MicroOp op) => Kernel.Module.Files.GetValueOrDefault(op.SourceFile, "");
+}
