@@ -40,7 +40,7 @@ public sealed class ImageNet256Tests
             }).First();
 
             Assert.Equal(24, step.T);
-            Assert.Equal([1, 256, 256, 3], step.Sample.Shape);
+            Assert.Equal([1, 3, 256, 256], step.Sample.Shape);
             Assert.All(step.Sample.ToFloats(), v => Assert.True(float.IsFinite(v)));
             using Process self = Process.GetCurrentProcess();
             Assert.InRange(self.PeakWorkingSet64, 1, MemoryLimitBytes);
