@@ -222,9 +222,10 @@ public sealed class Schedule
 
     private static void RequireSteps(int steps)
     {
-        if (steps < 2)
+        // The paper goes to 4000; tables beyond a million are a typing error that would fill the memory.
+        if (steps is < 2 or > 1_000_000)
         {
-            throw new ConfigException($"diffusion_steps is {steps}; at least 2 are needed");
+            throw new ConfigException($"diffusion_steps is {steps}; 2 to 1000000 are possible");
         }
     }
 }
