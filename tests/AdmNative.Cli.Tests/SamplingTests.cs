@@ -146,6 +146,19 @@ public sealed class SamplingTests
     }
 
     [Fact]
+    public void A_config_beside_the_checkpoint_says_what_the_file_does_not()
+    {
+        using var temp = new TempFolder();
+        File.Copy(Digits.Diffusion, temp["x.safetensors"]);
+        File.WriteAllText(temp["config.json"], "{\"diffusion\": {\"noise_schedule\": \"cosine\", \"num_head_channels\": 32, \"image_size\": 16}}");
+        string[] what = ["image_sample", "--model_path", temp["x.safetensors"], "--timestep_respacing", "4", "--num_samples", "2"];
+        Adm.Outcome outcome = Adm.Done([.. what, "--out", temp["a.npz"]]);
+        Assert.DoesNotContain("image_size", outcome.Error);
+        Adm.Done(Digits.Plain(temp["b.npz"], "--num_samples", "2"));
+        Assert.Equal(Digits.Images(temp["b.npz"]), Digits.Images(temp["a.npz"]));
+    }
+
+    [Fact]
     public void A_published_command_line_runs_as_it_is()
     {
         using var temp = new TempFolder();

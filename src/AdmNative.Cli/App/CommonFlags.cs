@@ -8,6 +8,9 @@ internal static class CommonFlags
     public const string OutputGroup = "Output";
     public const string DeviceGroup = "Device";
 
+    // More than any machine has; each costs a stack, and a slip of the finger should not cost the machine.
+    private const int MaxThreads = 1024;
+
     public static Flag<bool> Json() => Flag.Bool("json", OutputGroup, false, "Print the result as one JSON document.");
 
     public static Flag<bool> Quiet() => Flag.Bool("quiet", OutputGroup, false, "No progress and no notes on stderr; errors still show.");
@@ -17,5 +20,5 @@ internal static class CommonFlags
     public static Flag<string?> Device() => Flag.Text(
         "device", DeviceGroup, "auto", "auto|cpu|cuda[:N]|virtual", "Where to compute; auto takes cuda if there is one, else cpu, and says so.");
 
-    public static Flag<int?> Threads() => Flag.Int("threads", DeviceGroup, 0, "Threads of the cpu device; 0 means all cores. Results do not depend on it.", min: 0);
+    public static Flag<int?> Threads() => Flag.Int("threads", DeviceGroup, 0, "Threads of the cpu device; 0 means all cores. Results do not depend on it.", min: 0, max: MaxThreads);
 }

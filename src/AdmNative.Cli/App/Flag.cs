@@ -74,10 +74,10 @@ internal static class Flag
         DefaultValueFactory = _ => value,
     };
 
-    public static Flag<int?> Int(string name, string group, int? value, string description, int min = int.MinValue, string? shown = null) => new(
+    public static Flag<int?> Int(string name, string group, int? value, string description, int min = int.MinValue, string? shown = null, int max = int.MaxValue) => new(
         name, group, "n", shown ?? value?.ToString(CultureInfo.InvariantCulture), description,
-        text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int v) && v >= min ? (true, v) : (false, value),
-        min == int.MinValue ? "a whole number" : $"a whole number of at least {min}")
+        text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int v) && v >= min && v <= max ? (true, v) : (false, value),
+        max < int.MaxValue ? $"a whole number from {min} to {max}" : min > int.MinValue ? $"a whole number of at least {min}" : "a whole number")
     {
         DefaultValueFactory = _ => value,
     };

@@ -13,7 +13,7 @@ internal sealed class Progress : IDisposable
     private static readonly TimeSpan s_lineEvery = TimeSpan.FromSeconds(10);
 
     private readonly Host _host;
-    private readonly string _what;
+    private volatile string _what;
     private readonly double _total;
     private readonly bool _quiet;
     private readonly Stopwatch _clock = Stopwatch.StartNew();
@@ -65,6 +65,16 @@ internal sealed class Progress : IDisposable
         }
     }
 
+    /// <summary>A word on how it goes: beside the bar, or a line of its own where there is none.</summary>
+    public void Note(string what, string note)
+    {
+        _what = $"{what}, {note}";
+        if (!_quiet && !_host.Interactive)
+        {
+            _host.Error.WriteLine(note);
+        }
+    }
+
     /// <summary>E.g. "sampling: 40.0 % after 0:20, 0:30 left".</summary>
     internal static string Line(string what, double done, double total, double start, TimeSpan elapsed)
     {
@@ -99,6 +109,7 @@ internal sealed class Progress : IDisposable
                 do
                 {
                     task.Value = Volatile.Read(ref _done);
+                    task.Description = Markup.Escape(_what);
                 }
                 while (!_finished.Wait(100));
             });

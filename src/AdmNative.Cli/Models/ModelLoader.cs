@@ -94,17 +94,24 @@ internal static class ModelLoader
         TensorFile weights = Checkpoints.Open(path);
         try
         {
-            T? known = preset ?? Presets.ForFile(path)?.Flags as T;
-            IReadOnlyDictionary<string, string>? config = ConfigFile.FlagsOf(path, section);
-            T flags = known ?? defaults;
-            if (known is null && config is null)
+            Preset? published = preset is null ? Presets.ForFile(path) : null;
+            T? known = preset ?? published?.Flags as T;
+            if (published?.Flags is T && !quiet)
             {
-                Inspection inspection = CheckpointInspector.Infer(weights, Hints(given));
-                flags = Inferred(flags, settings, inspection);
-                Tell(host, path, inspection, given, quiet);
+                host.Error.WriteLine($"{path}: flags of preset {published.Name}, whose file has this name");
             }
 
-            flags = ConfigFile.Apply(flags, settings, config ?? new Dictionary<string, string>(), path);
+            IReadOnlyDictionary<string, string> config = ConfigFile.FlagsOf(path, section) ?? new Dictionary<string, string>();
+            T flags = known ?? defaults;
+            if (known is null)
+            {
+                Dictionary<string, string> told = Told(settings, config, given);
+                Inspection inspection = CheckpointInspector.Infer(weights, Hints(told));
+                flags = Inferred(flags, settings, inspection);
+                Tell(host, path, inspection, told, quiet);
+            }
+
+            flags = ConfigFile.Apply(flags, settings, config, path);
             foreach (Setting<T> setting in settings)
             {
                 flags = given.TryGetValue(setting.Name, out string? text) ? setting.Apply(flags, text) : flags;
@@ -120,6 +127,24 @@ internal static class ModelLoader
         }
     }
 
+    // What the user says, under the names of the command line and under those of config.json and inspection.
+    private static Dictionary<string, string> Told<T>(
+        IReadOnlyList<Setting<T>> settings, IReadOnlyDictionary<string, string> config, IReadOnlyDictionary<string, string> given)
+        where T : class
+    {
+        var told = new Dictionary<string, string>(config);
+        foreach (Setting<T> setting in settings)
+        {
+            if (given.TryGetValue(setting.Name, out string? text))
+            {
+                told[setting.Name] = text;
+                told[setting.ConfigName ?? setting.Name] = text;
+            }
+        }
+
+        return told;
+    }
+
     private static T Inferred<T>(T flags, IReadOnlyList<Setting<T>> settings, Inspection inspection) where T : class
     {
         foreach (InspectedField field in inspection.Fields)
@@ -132,22 +157,22 @@ internal static class ModelLoader
     }
 
     // Only what the user could have told and did not, and what changes the result.
-    private static void Tell(Host host, string path, Inspection inspection, IReadOnlyDictionary<string, string> given, bool quiet)
+    private static void Tell(Host host, string path, Inspection inspection, Dictionary<string, string> told, bool quiet)
     {
-        InspectedField[] assumed = [.. inspection.Assumptions.Where(f => !given.ContainsKey(f.Flag) && f.Flag != "dropout")];
+        InspectedField[] assumed = [.. inspection.Assumptions.Where(f => !told.ContainsKey(f.Flag) && f.Flag != "dropout")];
         if (assumed.Length > 0 && !quiet)
         {
             host.Error.WriteLine($"{path}: the file does not tell these flags, assumed: {string.Join(" ", assumed.Select(f => $"--{f.Flag} {f.Value}"))}");
         }
     }
 
-    private static InspectionHints Hints(IReadOnlyDictionary<string, string> given)
+    private static InspectionHints Hints(Dictionary<string, string> told)
     {
         int? Number(params ReadOnlySpan<string> names)
         {
             foreach (string name in names)
             {
-                if (given.TryGetValue(name, out string? text) && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int v))
+                if (told.TryGetValue(name, out string? text) && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int v))
                 {
                     return v;
                 }

@@ -45,10 +45,10 @@ internal sealed record GridLayout(int Rows, int Columns, IReadOnlyList<(int Row,
     /// <exception cref="UsageException">Larger than <see cref="GridPicture.MaxBytes"/>.</exception>
     public GridCanvas Canvas(int height, int width, int channels, int scale)
     {
-        long bytes = (long)Rows * Columns * height * width * channels * scale * scale;
+        double bytes = (double)Rows * Columns * height * width * channels * scale * scale;
         return bytes <= GridPicture.MaxBytes
             ? new GridCanvas(this, height, width, channels, scale)
-            : throw new UsageException($"--grid: {Cells.Count} images of {height}x{width} make a picture of {bytes >> 20} MiB; use --png_dir or fewer images");
+            : throw new UsageException($"--grid: {Cells.Count} images of {height}x{width} make a picture of {bytes / (1 << 20):0} MiB; at most {GridPicture.MaxBytes >> 20} are possible: use --png_dir, fewer images or a smaller --grid_scale");
     }
 }
 

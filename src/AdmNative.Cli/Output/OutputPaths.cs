@@ -24,6 +24,11 @@ internal static class OutputPaths
     /// <exception cref="IOException">It cannot be written; says why.</exception>
     public static string File(string path, string flag)
     {
+        if (path.Length == 0)
+        {
+            throw new UsageException($"{flag}: a file name is needed");
+        }
+
         string full = Path.GetFullPath(path);
         if (Directory.Exists(full) || full.EndsWith(Path.DirectorySeparatorChar))
         {
@@ -51,6 +56,11 @@ internal static class OutputPaths
     /// <summary>A folder that can be written to; it is made.</summary>
     public static string Folder(string path, string flag)
     {
+        if (path.Length == 0)
+        {
+            throw new UsageException($"{flag}: a folder is needed");
+        }
+
         File(Path.Combine(path, "probe"), flag);
         return Path.GetFullPath(path);
     }

@@ -62,6 +62,13 @@ internal sealed class SampleRun
             throw new UsageException($"--grid and --png_dir need images of 1, 3 or 4 channels, these have {job.Channels}; leave them out");
         }
 
+        // The network's result has twice the channels; arrays hold at most 2^31 values.
+        int batch = options.TorchSeed is null ? Math.Min(options.BatchSize, job.Count.Count) : options.BatchSize;
+        if ((double)batch * job.Height * job.Width * job.Channels * 2 > Array.MaxLength)
+        {
+            throw new UsageException($"--batch_size {batch} of {job.Height}x{job.Width} images is more than arrays can hold; take fewer at a time");
+        }
+
         string name = $"samples_{job.Count.Count}x{job.Height}x{job.Width}x{job.Channels}.npz";
         _result = OutputPaths.ResultFile(options.Out, name, ".npz");
         _grid = options.Grid is null ? null : OutputPaths.File(options.Grid, "--grid");

@@ -206,13 +206,15 @@ internal static class ImageNll
 internal sealed class NllRun(
     Host host, ImageNllOptions options, PictureSource images, int[] labels, BitsPerDimension evaluator, DiffusionProcess process, PartsFolder parts, int total)
 {
+    private const string What = "evaluating";
+
     // Counter word that keeps the draw of flips apart from noise (steps) and labels.
     private const uint FlipStep = unchecked((uint)-3);
 
     /// <summary>The mean of bits per dimension over all images.</summary>
     public double Execute()
     {
-        using var progress = new Progress(host, "evaluating", total, parts.Done, options.Quiet);
+        using var progress = new Progress(host, What, total, parts.Done, options.Quiet);
         double sum = parts.Read("total").Sum(t => t.AsSpan<float>().ToArray().Sum(v => (double)v));
         try
         {
@@ -220,10 +222,7 @@ internal sealed class NllRun(
             while (parts.Done < total)
             {
                 sum += Batch(noise, progress);
-                if (!options.Quiet)
-                {
-                    host.Error.WriteLine($"done {parts.Done} samples: bpd={(sum / parts.Done).ToString("0.#####", CultureInfo.InvariantCulture)}");
-                }
+                progress.Note(What, $"done {parts.Done} samples: bpd={(sum / parts.Done).ToString("0.#####", CultureInfo.InvariantCulture)}");
             }
         }
         catch (OperationCanceledException)
