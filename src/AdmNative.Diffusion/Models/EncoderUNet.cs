@@ -2,7 +2,9 @@ using AdmNative.Core;
 
 namespace AdmNative.Diffusion;
 
-/// <summary>The noisy classifier (EncoderUNetModel of the reference): the first half of a U-Net and a pooling head.</summary>
+/// <summary>
+/// The noisy classifier (EncoderUNetModel of the reference): the first half of a U-Net and a pooling head.
+/// </summary>
 public static class EncoderUNet
 {
     /// <summary>Describes the network.</summary>

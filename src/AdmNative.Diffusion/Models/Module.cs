@@ -44,8 +44,8 @@ internal sealed class Module(Graph graph, string path)
     }
 
     /// <summary>
-    /// W x + b over the last dimension, W = [width, K] followed by <paramref name="kernelDims"/> ones: a dense layer (0), or a
-    /// 1-D or 2-D convolution of size 1 under its checkpoint shape.
+    /// W x + b over the last dimension, W = [width, K] followed by <paramref name="kernelDims"/> ones: a dense layer
+    /// (0), or a 1-D or 2-D convolution of size 1 under its checkpoint shape.
     /// </summary>
     public Node Linear(Node x, int width, int kernelDims = 0)
     {

@@ -2,7 +2,9 @@ using AdmNative.Core;
 
 namespace AdmNative.Diffusion;
 
-/// <summary>What the U-Net and the classifier share: the timestep embedding and the walk over the blocks of a layout.</summary>
+/// <summary>
+/// What the U-Net and the classifier share: the timestep embedding and the walk over the blocks of a layout.
+/// </summary>
 internal sealed class NetworkBuilder
 {
     private readonly Graph _graph;
@@ -53,7 +55,9 @@ internal sealed class NetworkBuilder
         return h;
     }
 
-    /// <summary>Dropout in training builds (a seed was given), x itself otherwise. Each call takes the next stream.</summary>
+    /// <summary>
+    /// Dropout in training builds (a seed was given), x itself otherwise. Each call takes the next stream.
+    /// </summary>
     public Node Dropout(Module at, Node x) => _dropoutSeed is null || Config.Dropout == 0
         ? x
         : at.Do(g => g.Dropout(x, _dropoutSeed, Config.Dropout, _dropoutStream++));
@@ -70,7 +74,8 @@ internal sealed class NetworkBuilder
         if (x.Shape[1] % unit != 0 || x.Shape[2] % unit != 0)
         {
             throw new ShapeException(
-                $"images of {x.Shape[1]}x{x.Shape[2]} cannot be halved {Config.Levels - 1} times; height and width must be multiples of {unit}");
+                $"images of {x.Shape[1]}x{x.Shape[2]} cannot be halved {Config.Levels - 1} times; "
+                + $"height and width must be multiples of {unit}");
         }
     }
 }

@@ -2,7 +2,9 @@ using AdmNative.Core;
 
 namespace AdmNative.Diffusion;
 
-/// <summary>The upsampler (SuperResModel): a U-Net over [x, bilinear resize of the small image] along channels.</summary>
+/// <summary>
+/// The upsampler (SuperResModel): a U-Net over [x, bilinear resize of the small image] along channels.
+/// </summary>
 public static class SuperRes
 {
     /// <summary>Describes the network.</summary>
@@ -20,7 +22,8 @@ public static class SuperRes
     {
         if (lowRes.Shape.Rank != 4 || lowRes.Shape[0] != x.Shape[0] || lowRes.Shape.Last != config.InChannels)
         {
-            throw new ShapeException($"the upsampler takes small images [{x.Shape[0]},h,w,{config.InChannels}], got {lowRes.Shape}");
+            throw new ShapeException(
+                $"the upsampler takes small images [{x.Shape[0]},h,w,{config.InChannels}], got {lowRes.Shape}");
         }
 
         Node both;

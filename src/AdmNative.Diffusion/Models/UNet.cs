@@ -3,22 +3,24 @@ using AdmNative.Core;
 namespace AdmNative.Diffusion;
 
 /// <summary>
-/// The diffusion network (UNetModel of the reference): encoder, middle and decoder blocks of residual, attention and resampling
-/// layers. Each decoder block starts from [current map, remembered map] along channels.
+/// The diffusion network (UNetModel of the reference): encoder, middle and decoder blocks of residual, attention and
+/// resampling layers. Each decoder block starts from [current map, remembered map] along channels.
 /// </summary>
 public static class UNet
 {
     /// <summary>Describes the network.</summary>
     /// <param name="graph">The graph to build in.</param>
     /// <param name="config">What to build; parameters get the reference's names.</param>
-    /// <param name="x">Images [N,H,W,C], C = <see cref="NetworkConfig.StemChannels"/>; any H and W that the levels can halve.</param>
+    /// <param name="x">Images [N,H,W,C], C = <see cref="NetworkConfig.StemChannels"/>; any H and W that the levels can
+    /// halve.</param>
     /// <param name="t">Times [N], f32; original step numbers, possibly rescaled.</param>
     /// <param name="y">Labels [N], i32: given exactly when the network has classes.</param>
     /// <param name="options">Name prefix and dropout.</param>
     /// <returns>[N,H,W,OutChannels]</returns>
     /// <exception cref="ConfigException">No such network can be built.</exception>
     /// <exception cref="ShapeException">The inputs do not fit the configuration.</exception>
-    public static Node Build(Graph graph, UNetConfig config, Node x, Node t, Node? y = null, BuildOptions? options = null)
+    public static Node Build(
+        Graph graph, UNetConfig config, Node x, Node t, Node? y = null, BuildOptions? options = null)
     {
         var network = new NetworkBuilder(graph, config, options);
         network.RequireImage(x);

@@ -5,8 +5,9 @@ namespace AdmNative.Diffusion;
 
 /// <summary>
 /// Weights that are a function of their names, so that recorded cases need no checkpoint. For a key with n elements:
-/// s = FNV-1a-64(key) + seed; splitmix64 from s gives z_i; v_i = (2 (z_i >> 11) 2^-53 - 1) sqrt(3). More than one dimension:
-/// v / sqrt(n / rows); one dimension: 1 + 0.2 v for a name ending in "weight", else 0.1 v. Rounded to f32, then times the key's factor.
+/// s = FNV-1a-64(key) + seed; splitmix64 from s gives z_i; v_i = (2 (z_i >> 11) 2^-53 - 1) sqrt(3).
+/// More than one dimension: v / sqrt(n / rows). One dimension: 1 + 0.2 v if the name ends in "weight", else 0.1 v.
+/// Rounded to f32, then times the key's factor.
 /// </summary>
 public sealed class ComputedWeights : ITensorSource
 {

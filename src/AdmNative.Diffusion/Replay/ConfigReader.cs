@@ -23,13 +23,16 @@ internal sealed class ConfigReader
         try
         {
             using var reader = new JsonTextReader(new StringReader(json));
-            JToken token = JToken.ReadFrom(reader, new JsonLoadSettings { DuplicatePropertyNameHandling = DuplicatePropertyNameHandling.Error });
+            var settings = new JsonLoadSettings { DuplicatePropertyNameHandling = DuplicatePropertyNameHandling.Error };
+            JToken token = JToken.ReadFrom(reader, settings);
             if (reader.Read())
             {
                 throw new ConfigException($"{where}: there is more after the end of the JSON value");
             }
 
-            return token is JObject o ? new ConfigReader(o, where) : throw new ConfigException($"{where}: a JSON object is needed");
+            return token is JObject o
+                ? new ConfigReader(o, where)
+                : throw new ConfigException($"{where}: a JSON object is needed");
         }
         catch (JsonException e)
         {
@@ -42,7 +45,10 @@ internal sealed class ConfigReader
     public long Long(string name, long? otherwise = null) =>
         Find(name) is JToken token ? Number(name, token) : otherwise ?? throw Missing(name);
 
-    public int Int(string name, int? otherwise = null) => checked((int)Math.Clamp(Long(name, otherwise), int.MinValue, int.MaxValue));
+    public int Int(string name, int? otherwise = null) =>
+        Long(name, otherwise) is >= int.MinValue and <= int.MaxValue and var value
+            ? (int)value
+            : throw Wrong(name, _object[name]!, "a whole number of at most 31 bits");
 
     public double Double(string name, double? otherwise = null) => Find(name) switch
     {
@@ -83,11 +89,17 @@ internal sealed class ConfigReader
         throw new ConfigException($"{_where}: {name} is \"{text}\"; it can be {string.Join(", ", all)}");
     }
 
-    public int[] Ints(string name) => [.. Items(name).Select(t => checked((int)Number(name, t)))];
+    public int[] Ints(string name) => [.. Items(name).Select(t => Number(name, t) is >= int.MinValue and <= int.MaxValue and var value
+        ? (int)value
+        : throw Wrong(name, t, "a list of whole numbers of at most 31 bits"))];
 
-    public double[] Doubles(string name, double[] otherwise) => Has(name)
-        ? [.. Items(name).Select(t => t.Type is JTokenType.Integer or JTokenType.Float ? (double)t : throw Wrong(name, t, "a list of numbers"))]
-        : otherwise;
+    public double[] Doubles(string name, double[] otherwise)
+    {
+        _known.Add(name);
+        return !Has(name) ? otherwise : [.. Items(name).Select(t => t.Type is JTokenType.Integer or JTokenType.Float
+            ? (double)t
+            : throw Wrong(name, t, "a list of numbers"))];
+    }
 
     /// <summary>A member that is itself an object; null when it is absent or null.</summary>
     public ConfigReader? Child(string name) => Find(name) switch
@@ -111,7 +123,8 @@ internal sealed class ConfigReader
         string[] unknown = [.. _object.Properties().Select(p => p.Name).Where(n => !_known.Contains(n))];
         if (unknown.Length > 0)
         {
-            throw new ConfigException($"{_where}: unknown {string.Join(", ", unknown)}; known here are {string.Join(", ", _known.Order())}");
+            throw new ConfigException(
+                $"{_where}: unknown {string.Join(", ", unknown)}; known here are {string.Join(", ", _known.Order())}");
         }
     }
 

@@ -4,19 +4,22 @@ using AdmNative.Formats;
 namespace AdmNative.Diffusion;
 
 /// <summary>
-/// Runs recorded cases: takes a case's inputs, gives the arrays the case records under the same names, for comparing numbers with
-/// another implementation. Images are [N,C,H,W].
+/// Runs recorded cases: takes a case's inputs, gives the arrays the case records under the same names, for comparing
+/// numbers with another implementation. Images are [N,C,H,W].
 /// </summary>
 public static class Replay
 {
     /// <summary>
-    /// One evaluation. Inputs x, t, (y), (low_res): gives out. With w also grad_x and grad.NAME of sum(out * w). For a classifier the result
-    /// is logits; with y also log_prob and grad_x of sum(log_prob).
+    /// One evaluation. Inputs x, t, (y), (low_res): gives out. With w also grad_x and grad.NAME of sum(out * w). For a
+    /// classifier the result is logits; with y also log_prob and grad_x of sum(log_prob).
     /// </summary>
-    public static IReadOnlyDictionary<string, Tensor> Model(ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input) =>
+    public static IReadOnlyDictionary<string, Tensor> Model(
+        ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input) =>
         ReplayModel.Run(config, backend, weights, input);
 
-    /// <summary>A trajectory. Inputs x_T, noise [T,...] in sampling order, (y), (low_res): gives x_steps and pred_xstart_steps.</summary>
+    /// <summary>
+    /// A trajectory. Inputs x_T, noise [T,...] in sampling order, (y), (low_res): gives x_steps and pred_xstart_steps.
+    /// </summary>
     public static IReadOnlyDictionary<string, Tensor> Sample(
         ReplayConfig config, IBackend backend, ITensorSource weights, ITensorSource? classifierWeights, NpzFile input)
     {
@@ -45,11 +48,19 @@ public static class Replay
             predictions.Add(step.PredXStart);
         }
 
-        return new Dictionary<string, Tensor> { ["x_steps"] = Stack(samples), ["pred_xstart_steps"] = Stack(predictions) };
+        return new Dictionary<string, Tensor>
+        {
+            ["x_steps"] = Stack(samples),
+            ["pred_xstart_steps"] = Stack(predictions),
+        };
     }
 
-    /// <summary>A likelihood evaluation. Inputs x, noise [T,...] from t = T-1 on, (y): gives total_bpd, prior_bpd, vb, xstart_mse, mse.</summary>
-    public static IReadOnlyDictionary<string, Tensor> Bpd(ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input)
+    /// <summary>
+    /// A likelihood evaluation. Inputs x, noise [T,...] from t = T-1 on, (y): gives total_bpd, prior_bpd, vb,
+    /// xstart_mse, mse.
+    /// </summary>
+    public static IReadOnlyDictionary<string, Tensor> Bpd(
+        ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input)
     {
         using Networks networks = Load(config, backend, weights, null, input);
         DiffusionProcess process = Process(config);
@@ -67,7 +78,8 @@ public static class Replay
     }
 
     /// <summary>A DDIM inversion through all steps. Inputs x0, (y): gives x_steps.</summary>
-    public static IReadOnlyDictionary<string, Tensor> DdimReverse(ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input)
+    public static IReadOnlyDictionary<string, Tensor> DdimReverse(
+        ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input)
     {
         using Networks networks = Load(config, backend, weights, null, input);
         using var inverter = new DdimInverter(networks, Process(config), config.ClipDenoised);
@@ -79,10 +91,11 @@ public static class Replay
     }
 
     /// <summary>
-    /// A training loss. Inputs x (= x_0), t (steps), noise, (y): gives x_t, loss.*, grad.NAME of mean(loss), pmv.* (the reverse distribution
-    /// with a clipped x_0) and vb_bpd (its term of the bound).
+    /// A training loss. Inputs x (= x_0), t (steps), noise, (y): gives x_t, loss.*, grad.NAME of mean(loss), pmv.* (the
+    /// reverse distribution with a clipped x_0) and vb_bpd (its term of the bound).
     /// </summary>
-    public static IReadOnlyDictionary<string, Tensor> Loss(ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input) =>
+    public static IReadOnlyDictionary<string, Tensor> Loss(
+        ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input) =>
         ReplayLoss.Run(config, backend, weights, input);
 
     internal static DiffusionProcess Process(ReplayConfig config) =>

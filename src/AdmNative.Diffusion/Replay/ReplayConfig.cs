@@ -27,8 +27,8 @@ public enum ReplayKind : byte
 public sealed record ReplayNetwork(NetworkConfig Config, IReadOnlyDictionary<string, double> WeightScale);
 
 /// <summary>
-/// The config.json of a recorded case, with the reference's constructor options (attention_resolutions are downsample rates).
-/// Fields that are not known are errors.
+/// The config.json of a recorded case, with the reference's constructor options (attention_resolutions are downsample
+/// rates). Fields that are not known are errors.
 /// </summary>
 public sealed record ReplayConfig
 {
@@ -141,7 +141,9 @@ public sealed record ReplayConfig
 
         ReplayNetwork network = Network(reader, reader.Text("model", "EncoderUNetModel"));
         reader.Finish();
-        return network.Config is EncoderUNetConfig ? network : throw reader.Error("the classifier must be an EncoderUNetModel");
+        return network.Config is EncoderUNetConfig
+            ? network
+            : throw reader.Error("the classifier must be an EncoderUNetModel");
     }
 
     private static ReplayNetwork Network(ConfigReader reader, string model)
@@ -155,61 +157,57 @@ public sealed record ReplayConfig
         reader.Bool("use_checkpoint", false);
         reader.Bool("use_fp16", false);
 
+        int size = reader.Int("image_size");
+        int width = reader.Int("model_channels");
+        int outputs = reader.Int("out_channels");
+        int depth = reader.Int("num_res_blocks");
+        ValueList<int> attention = [.. reader.Ints("attention_resolutions")];
+        ValueList<double> mult = [.. reader.Doubles("channel_mult", [1, 2, 4, 8])];
+        int? headsUpsample = Given(reader, "num_heads_upsample"); // a classifier may have it, and no use for it
         NetworkConfig config = model switch
         {
             "UNetModel" => new UNetConfig
             {
-                ImageSize = 0,
-                ModelChannels = 0,
-                OutChannels = 0,
-                ResBlocks = 0,
-                AttentionRates = [],
-                ChannelMult = [],
-                NumClasses = Optional(reader, "num_classes"),
-                NumHeadsUpsample = Positive(reader, "num_heads_upsample"),
+                ImageSize = size,
+                ModelChannels = width,
+                OutChannels = outputs,
+                ResBlocks = depth,
+                AttentionRates = attention,
+                ChannelMult = mult,
+                NumClasses = Classes(reader),
+                NumHeadsUpsample = headsUpsample,
             },
             "SuperResModel" => new SuperResConfig
             {
-                ImageSize = 0,
-                ModelChannels = 0,
-                OutChannels = 0,
-                ResBlocks = 0,
-                AttentionRates = [],
-                ChannelMult = [],
-                NumClasses = Optional(reader, "num_classes"),
-                NumHeadsUpsample = Positive(reader, "num_heads_upsample"),
+                ImageSize = size,
+                ModelChannels = width,
+                OutChannels = outputs,
+                ResBlocks = depth,
+                AttentionRates = attention,
+                ChannelMult = mult,
+                NumClasses = Classes(reader),
+                NumHeadsUpsample = headsUpsample,
                 SmallSize = 1, // the network takes small images of any size; a case brings its own
             },
             "EncoderUNetModel" => new EncoderUNetConfig
             {
-                ImageSize = 0,
-                ModelChannels = 0,
-                OutChannels = 0,
-                ResBlocks = 0,
-                AttentionRates = [],
-                ChannelMult = [],
+                ImageSize = size,
+                ModelChannels = width,
+                OutChannels = outputs,
+                ResBlocks = depth,
+                AttentionRates = attention,
+                ChannelMult = mult,
                 Pool = FlagText.Pool(reader.Text("pool", "adaptive")),
             },
             _ => throw reader.Error($"model \"{model}\" is unknown; UNetModel, SuperResModel and EncoderUNetModel are"),
         };
-        if (config is EncoderUNetConfig)
-        {
-            reader.Int("num_heads_upsample", -1); // the reference accepts it and does not use it
-        }
-
         config = config with
         {
-            ImageSize = reader.Int("image_size"),
             InChannels = reader.Int("in_channels"),
-            ModelChannels = reader.Int("model_channels"),
-            OutChannels = reader.Int("out_channels"),
-            ResBlocks = reader.Int("num_res_blocks"),
-            AttentionRates = [.. reader.Ints("attention_resolutions")],
-            ChannelMult = [.. reader.Doubles("channel_mult", [1, 2, 4, 8])],
             Dropout = reader.Double("dropout", 0),
             ConvResample = reader.Bool("conv_resample", true),
             NumHeads = reader.Int("num_heads", 1),
-            NumHeadChannels = Positive(reader, "num_head_channels"),
+            NumHeadChannels = Given(reader, "num_head_channels"),
             UseScaleShiftNorm = reader.Bool("use_scale_shift_norm", false),
             ResblockUpdown = reader.Bool("resblock_updown", false),
             UseNewAttentionOrder = reader.Bool("use_new_attention_order", false),
@@ -232,8 +230,17 @@ public sealed record ReplayConfig
         return result;
     }
 
-    private static int? Optional(ConfigReader reader, string name) => reader.Int(name, -1) is var value && reader.Has(name) ? value : null;
+    // null stands for "none" in the reference.
+    private static int? Classes(ConfigReader reader)
+    {
+        int classes = reader.Int("num_classes", 0);
+        return reader.Has("num_classes") ? classes : null;
+    }
 
     // -1 stands for "not given" in the reference.
-    private static int? Positive(ConfigReader reader, string name) => reader.Int(name, -1) is var value && value == -1 ? null : value;
+    private static int? Given(ConfigReader reader, string name)
+    {
+        int value = reader.Int(name, -1);
+        return value == -1 ? null : value;
+    }
 }

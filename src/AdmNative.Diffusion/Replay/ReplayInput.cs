@@ -11,7 +11,8 @@ internal static class ReplayInput
     {
         if (!input.Contains(name))
         {
-            throw new CheckpointException($"the case needs an array {name}; the file has {string.Join(", ", input.Names)}", input.Path);
+            throw new CheckpointException(
+                $"the case needs an array {name}; the file has {string.Join(", ", input.Names)}", input.Path);
         }
 
         Tensor tensor = input.Read(name);
@@ -31,7 +32,8 @@ internal static class ReplayInput
         int bad = Array.FindIndex(values, v => v != MathF.Truncate(v) || MathF.Abs(v) > 1 << 24);
         if (tensor.Shape.Rank != 1 || bad >= 0)
         {
-            throw new ShapeException($"{name} must be a list of whole numbers, it is {tensor.Shape}" + (bad >= 0 ? $" with {values[bad]}" : ""));
+            string found = bad >= 0 ? $" with {values[bad]}" : "";
+            throw new ShapeException($"{name} must be a list of whole numbers, it is {tensor.Shape}{found}");
         }
 
         return [.. values.Select(v => (int)v)];
@@ -47,12 +49,14 @@ internal static class ReplayInput
         Shape expected = Shape.Create([steps, .. initial.Shape.ToArray()]);
         if (noise.Shape != expected)
         {
-            throw new ShapeException($"noise must be {expected}, one tensor per step in sampling order; it is {noise.Shape}");
+            throw new ShapeException(
+                $"noise must be {expected}, one tensor per step in sampling order; it is {noise.Shape}");
         }
 
         float[] all = noise.ToFloats();
         int perStep = all.Length / steps;
-        return new ExplicitNoise(initial.ToFloats(), [.. Enumerable.Range(0, steps).Select(k => all[(k * perStep)..((k + 1) * perStep)])]);
+        IEnumerable<float[]> parts = Enumerable.Range(0, steps).Select(k => all[(k * perStep)..((k + 1) * perStep)]);
+        return new ExplicitNoise(initial.ToFloats(), [.. parts]);
     }
 
     /// <summary>The network of a case; an upsampler takes the size of its small images from the case.</summary>

@@ -97,8 +97,8 @@ internal static class ReplayModel
         Node w = graph.Input(Cotangent, output.Shape);
         Node[] parameters = [.. graph.Parameters.Values];
         Node[] found = Gradients.Add(graph, [(v[1], w)], [v[0], .. parameters]);
-        return WithOutputs(graph,
-            [(name, v[1]), ("grad_x", found[0]), .. parameters.Select((p, i) => (TrainingLosses.GradientPrefix + p.Name, found[i + 1]))]);
+        var gradients = parameters.Select((p, i) => (TrainingLosses.GradientPrefix + p.Name, found[i + 1]));
+        return WithOutputs(graph, [(name, v[1]), ("grad_x", found[0]), .. gradients]);
     }
 
     private static Graph WithOutputs(Graph graph, params ReadOnlySpan<(string Name, Node Node)> outputs)
@@ -114,6 +114,8 @@ internal static class ReplayModel
     private static float[] Floats(NpzFile input, string name, Shape expected)
     {
         Tensor tensor = ReplayInput.Floats(input, name);
-        return tensor.Shape == expected ? tensor.ToFloats() : throw new ShapeException($"{name} must be {expected}, it is {tensor.Shape}");
+        return tensor.Shape == expected
+            ? tensor.ToFloats()
+            : throw new ShapeException($"{name} must be {expected}, it is {tensor.Shape}");
     }
 }

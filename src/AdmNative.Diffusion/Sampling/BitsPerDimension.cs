@@ -2,15 +2,20 @@ using AdmNative.Core;
 
 namespace AdmNative.Diffusion;
 
-/// <summary>A likelihood evaluation of N images over T steps. Column 0 of the [N,T] tables is t = T-1, the last one t = 0.</summary>
-/// <param name="Total">Bits per dimension, [N]: the sum of <paramref name="Vb"/> over the steps plus <paramref name="Prior"/>.</param>
+/// <summary>
+/// A likelihood evaluation of N images over T steps. Column 0 of the [N,T] tables is t = T-1, the last one t = 0.
+/// </summary>
+/// <param name="Total">Bits per dimension, [N]: the sum of <paramref name="Vb"/> over the steps plus <paramref
+/// name="Prior"/>.</param>
 /// <param name="Prior">What x_T still tells about x_0, [N].</param>
 /// <param name="Vb">Terms of the variational bound, [N,T].</param>
 /// <param name="XStartMse">Mean squared error of the predicted x_0, [N,T].</param>
 /// <param name="Mse">Mean squared error of the noise it implies, [N,T].</param>
 public sealed record BpdResult(Tensor Total, Tensor Prior, Tensor Vb, Tensor XStartMse, Tensor Mse);
 
-/// <summary>The reference's calc_bpd_loop: the variational bound of images, step by step, with fresh noise at each.</summary>
+/// <summary>
+/// The reference's calc_bpd_loop: the variational bound of images, step by step, with fresh noise at each.
+/// </summary>
 public sealed class BitsPerDimension : IDisposable
 {
     internal const string Bound = "vb";
@@ -88,7 +93,8 @@ public sealed class BitsPerDimension : IDisposable
         Node output = StepGraphs.Denoise(graph, denoiser, process, x);
         Node predicted = graph.PredictXStart(x, output, coef, process.Config.Mean, clip);
         (Node mean, Node? variance) = TrainingLosses.Split(graph, output, shape.Last);
-        graph.Output(Bound, graph.VlbPerSample(mean, x0, x, coef, variance, process.Config.Mean, process.Config.Variance, clip));
+        DiffusionConfig config = process.Config;
+        graph.Output(Bound, graph.VlbPerSample(mean, x0, x, coef, variance, config.Mean, config.Variance, clip));
         graph.Output(XStartMse, graph.MsePerSample(predicted, x0));
         graph.Output(StepGraphs.PredXStart, predicted);
         return graph;
@@ -103,7 +109,8 @@ public sealed class BitsPerDimension : IDisposable
             double sum = 0;
             for (int i = n * perImage; i < (n + 1) * perImage; i++)
             {
-                double error = Posterior.EpsilonFromXStart(_process.Schedule, t, state.X[i], state.X0[i]) - state.Noise[i];
+                double implied = Posterior.EpsilonFromXStart(_process.Schedule, t, state.X[i], state.X0[i]);
+                double error = implied - state.Noise[i];
                 sum += error * error;
             }
 

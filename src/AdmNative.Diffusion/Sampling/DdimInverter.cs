@@ -27,7 +27,8 @@ public sealed class DdimInverter : IDisposable
     /// <summary>Yields x_{t+1} after each step. A step's T is the t it started from.</summary>
     /// <param name="x0">Images [N,C,H,W] in [-1,1].</param>
     /// <param name="labels">One per image, for conditional networks.</param>
-    /// <param name="stopOneEarly">Leave out the last step, whose result is the bare noise estimate and cannot be undone.</param>
+    /// <param name="stopOneEarly">Leave out the last step, whose result is the bare noise estimate and cannot be
+    /// undone.</param>
     public IEnumerable<SamplerStep> Progressive(Tensor x0, IReadOnlyList<int>? labels = null, bool stopOneEarly = false)
     {
         ArgumentNullException.ThrowIfNull(x0);
@@ -44,7 +45,8 @@ public sealed class DdimInverter : IDisposable
             run.GetOutput(StepGraphs.Sample, state.Sample);
             run.GetOutput(StepGraphs.PredXStart, state.X0);
             state.Advance();
-            yield return new SamplerStep(t, ChannelsLast.ToTensor(state.X, shape), ChannelsLast.ToTensor(state.X0, shape));
+            yield return new SamplerStep(
+                t, ChannelsLast.ToTensor(state.X, shape), ChannelsLast.ToTensor(state.X0, shape));
         }
     }
 

@@ -3,7 +3,8 @@ using AdmNative.Core;
 namespace AdmNative.Diffusion;
 
 /// <summary>
-/// DDIM (Algorithm 2): eps = (sqrt(1/alphaBar_t) x_t - x_0) / sqrt(1/alphaBar_t - 1), guided eps' = eps - sqrt(1 - alphaBar_t) * gradient;
+/// DDIM (Algorithm 2): eps = (sqrt(1/alphaBar_t) x_t - x_0) / sqrt(1/alphaBar_t - 1);
+/// guided: eps' = eps - sqrt(1 - alphaBar_t) * gradient;
 /// x_{t-1} = sqrt(alphaBar_{t-1}) x_0' + sqrt(1 - alphaBar_{t-1} - sigma^2) eps' + [t != 0] sigma * noise.
 /// eps comes from the clipped x_0; the guided x_0', which is reported, is not clipped again.
 /// </summary>

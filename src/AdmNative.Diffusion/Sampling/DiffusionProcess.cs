@@ -26,7 +26,9 @@ public sealed class DiffusionProcess
     /// <summary>The time networks are told at step t.</summary>
     public float Time(int t) => Schedule.ModelTime(t, Config.RescaleTimesteps);
 
-    /// <summary>x_t = sqrt(alphaBar_t) x_0 + sqrt(1 - alphaBar_t) noise, in any layout; sample n of the batch is at step t[n].</summary>
+    /// <summary>
+    /// x_t = sqrt(alphaBar_t) x_0 + sqrt(1 - alphaBar_t) noise, in any layout; sample n of the batch is at step t[n].
+    /// </summary>
     public void Diffuse(ReadOnlySpan<float> x0, ReadOnlySpan<float> noise, ReadOnlySpan<int> t, Span<float> xt)
     {
         int perSample = xt.Length / t.Length;

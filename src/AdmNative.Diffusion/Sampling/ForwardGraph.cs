@@ -2,7 +2,9 @@ using AdmNative.Core;
 
 namespace AdmNative.Diffusion;
 
-/// <summary>Fuses a forward graph while keeping hold of some values, so that gradients are taken of fused ops.</summary>
+/// <summary>
+/// Fuses a forward graph while keeping hold of some values, so that gradients are taken of fused ops.
+/// </summary>
 internal static class ForwardGraph
 {
     /// <summary>The optimised graph, without outputs, and what the given nodes became in it.</summary>

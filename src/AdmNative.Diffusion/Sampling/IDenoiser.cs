@@ -2,7 +2,9 @@ using AdmNative.Core;
 
 namespace AdmNative.Diffusion;
 
-/// <summary>A denoising network as samplers and losses see it: what it predicts is said by <see cref="DiffusionProcess"/>.</summary>
+/// <summary>
+/// A denoising network as samplers and losses see it: what it predicts is said by <see cref="DiffusionProcess"/>.
+/// </summary>
 public interface IDenoiser
 {
     /// <summary>Its weights, in state-dictionary order.</summary>
@@ -15,8 +17,8 @@ public interface IDenoiser
     int? Classes { get; }
 
     /// <summary>
-    /// Describes the network. What it needs besides x and t it declares itself: labels as input <see cref="InputNames.Labels"/>,
-    /// a small image as <see cref="InputNames.LowRes"/>.
+    /// Describes the network. What it needs besides x and t it declares itself: labels as input <see
+    /// cref="InputNames.Labels"/>, a small image as <see cref="InputNames.LowRes"/>.
     /// </summary>
     /// <param name="graph">The graph to build in.</param>
     /// <param name="x">Noisy images [N,H,W,C].</param>

@@ -3,8 +3,8 @@ using AdmNative.Core;
 namespace AdmNative.Diffusion;
 
 /// <summary>
-/// A denoiser and, for guidance, a classifier with their weights on one device. Graphs of any batch size and kind run over
-/// the same weights.
+/// A denoiser and, for guidance, a classifier with their weights on one device. Graphs of any batch size and kind run
+/// over the same weights.
 /// </summary>
 public sealed class Networks : IDisposable
 {
@@ -38,7 +38,9 @@ public sealed class Networks : IDisposable
         var wanted = new Graph();
         Declare(wanted, denoiser.Parameters, "");
         Declare(wanted, classifier is null ? [] : ParameterList.Of(classifier), ClassifierPrefix);
-        ITensorSource source = classifierWeights is null ? weights : new JointWeights(weights, classifierWeights, ClassifierPrefix);
+        ITensorSource source = classifierWeights is null
+            ? weights
+            : new JointWeights(weights, classifierWeights, ClassifierPrefix);
         _parameters = backend.LoadParameters(wanted.Parameters, source);
     }
 
@@ -57,7 +59,9 @@ public sealed class Networks : IDisposable
     /// <summary>Optimises, plans and loads a graph over these weights.</summary>
     public IExecutable Load(Graph graph) => Backend.Load(Backend.Plan(Passes.Optimize(graph)), _parameters);
 
-    /// <summary>Throws unless there is one label in range for each image, where labels are needed, and none where not.</summary>
+    /// <summary>
+    /// Throws unless there is one label in range for each image, where labels are needed, and none where not.
+    /// </summary>
     internal void CheckLabels(IReadOnlyList<int>? labels, int images, bool classify = false)
     {
         int? classes = Denoiser.Classes ?? (classify ? Classifier?.OutChannels : null);

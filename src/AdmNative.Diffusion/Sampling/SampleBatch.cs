@@ -17,7 +17,9 @@ public sealed record SampleBatch
     /// <summary>Where x_T and the noise of the steps come from.</summary>
     public required INoise Noise { get; init; }
 
-    /// <summary>Number of the first image in the whole run: image i of the batch gets the noise of sample First + i.</summary>
+    /// <summary>
+    /// Number of the first image in the whole run: image i of the batch gets the noise of sample First + i.
+    /// </summary>
     public long First { get; init; }
 
     /// <summary>One label per image, for conditional networks and classifiers.</summary>
@@ -29,7 +31,9 @@ public sealed record SampleBatch
     /// <summary>x_t to start from; null draws x_T.</summary>
     public Tensor? Start { get; init; }
 
-    /// <summary>First step t to take, when <see cref="Start"/> is an image at that level of noise; null means T-1.</summary>
+    /// <summary>
+    /// First step t to take, when <see cref="Start"/> is an image at that level of noise; null means T-1.
+    /// </summary>
     public int? StartStep { get; init; }
 }
 

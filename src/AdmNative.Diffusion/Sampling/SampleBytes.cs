@@ -22,7 +22,8 @@ public static class SampleBytes
             float v = (values[i] + 1) * 127.5f;
             if (float.IsNaN(v))
             {
-                throw new NumericException($"image {i / (values.Length / shape[0])} holds a NaN and cannot become bytes");
+                int image = i / (values.Length / shape[0]);
+                throw new NumericException($"image {image} holds a NaN and cannot become bytes");
             }
 
             v = Math.Clamp(v, 0, 255);

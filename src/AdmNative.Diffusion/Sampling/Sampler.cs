@@ -15,7 +15,8 @@ public abstract class Sampler : IDisposable
     private readonly Guidance? _guidance;
     private readonly Dictionary<Shape, IStepEngine> _engines = [];
 
-    private protected Sampler(Networks networks, DiffusionProcess process, StepRule rule, SamplerOptions? options, double eta)
+    private protected Sampler(
+        Networks networks, DiffusionProcess process, StepRule rule, SamplerOptions? options, double eta)
     {
         ArgumentNullException.ThrowIfNull(networks);
         ArgumentNullException.ThrowIfNull(process);
@@ -40,7 +41,8 @@ public abstract class Sampler : IDisposable
         }
 
         EncoderUNetConfig classifier = networks.Classifier
-            ?? throw new ConfigException($"classifier_scale {_options.ClassifierScale} needs a classifier; give its weights or scale 0");
+            ?? throw new ConfigException(
+                $"classifier_scale {_options.ClassifierScale} needs a classifier; give its weights or scale 0");
         _guidance = new Guidance(classifier, _options.ClassifierScale, _options.GuidanceAtMean);
     }
 
@@ -108,7 +110,8 @@ public abstract class Sampler : IDisposable
         Shape shape = [batch.Count, batch.Height, batch.Width, _networks.Denoiser.ImageChannels];
         if (batch.StartStep is int first && (batch.Start is null || first < 0 || first >= Process.Steps))
         {
-            throw new ArgumentException($"starting at step {first} needs an image to start from and a step within 0..{Process.Steps - 1}");
+            throw new ArgumentException(
+                $"starting at step {first} needs an image to start from and a step within 0..{Process.Steps - 1}");
         }
 
         _networks.CheckLabels(batch.Labels, batch.Count, classify: _guidance is not null);
@@ -150,8 +153,9 @@ public abstract class Sampler : IDisposable
         {
             int perImage = state.X.Length / state.Shape[0];
             throw new NumericException(
-                $"sampling step {t} (original step {Process.Schedule.TimestepMap[t]}): image {bad / perImage} of the batch has the value "
-                + $"{state.X[bad]} at element {bad % perImage}; check the checkpoint and its flags, or lower the guidance scale");
+                $"sampling step {t} (original step {Process.Schedule.TimestepMap[t]}): image {bad / perImage} of the batch "
+                + $"has the value {state.X[bad]} at element {bad % perImage}; "
+                + "check the checkpoint and its flags, or lower the guidance scale");
         }
     }
 }

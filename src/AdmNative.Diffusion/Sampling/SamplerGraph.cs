@@ -2,7 +2,9 @@ using AdmNative.Core;
 
 namespace AdmNative.Diffusion;
 
-/// <summary>The graph that a sampler runs for one step, described without weights or device: for printing and planning.</summary>
+/// <summary>
+/// The graph that a sampler runs for one step, described without weights or device: for printing and planning.
+/// </summary>
 public static class SamplerGraph
 {
     /// <summary>A step of <see cref="DdpmSampler"/>.</summary>
@@ -12,7 +14,11 @@ public static class SamplerGraph
     /// <param name="options">Clipping and guidance.</param>
     /// <param name="classifier">The classifier; needed when the options guide.</param>
     public static Graph Ddpm(
-        IDenoiser denoiser, DiffusionProcess process, Shape images, SamplerOptions? options = null, EncoderUNetConfig? classifier = null) =>
+        IDenoiser denoiser,
+        DiffusionProcess process,
+        Shape images,
+        SamplerOptions? options = null,
+        EncoderUNetConfig? classifier = null) =>
         Step(denoiser, process, DdpmSampler.Step, images, options, classifier);
 
     /// <summary>A step of <see cref="DdimSampler"/>.</summary>
@@ -22,11 +28,20 @@ public static class SamplerGraph
     /// <param name="options">Clipping and guidance.</param>
     /// <param name="classifier">The classifier; needed when the options guide.</param>
     public static Graph Ddim(
-        IDenoiser denoiser, DiffusionProcess process, Shape images, SamplerOptions? options = null, EncoderUNetConfig? classifier = null) =>
+        IDenoiser denoiser,
+        DiffusionProcess process,
+        Shape images,
+        SamplerOptions? options = null,
+        EncoderUNetConfig? classifier = null) =>
         Step(denoiser, process, DdimSampler.Step, images, options, classifier);
 
     private static Graph Step(
-        IDenoiser denoiser, DiffusionProcess process, StepRule rule, Shape images, SamplerOptions? options, EncoderUNetConfig? classifier)
+        IDenoiser denoiser,
+        DiffusionProcess process,
+        StepRule rule,
+        Shape images,
+        SamplerOptions? options,
+        EncoderUNetConfig? classifier)
     {
         options ??= new SamplerOptions();
         Guidance? guidance = options.ClassifierScale == 0 ? null : new Guidance(

@@ -36,15 +36,22 @@ internal sealed class PiecewiseStep : IStepEngine
     private readonly float[] _at;
     private readonly float[] _gradient;
 
-    public PiecewiseStep(Networks networks, DiffusionProcess process, StepRule rule, SamplerOptions options, Guidance? guidance, Shape shape)
+    public PiecewiseStep(
+        Networks networks,
+        DiffusionProcess process,
+        StepRule rule,
+        SamplerOptions options,
+        Guidance? guidance,
+        Shape shape)
     {
         _options = options;
         bool guided = options.Condition is not null || guidance is not null;
         bool clipInGraph = options.ClipDenoised && options.Denoised is null;
         _predict = networks.Load(StepGraphs.Predict(networks.Denoiser, process, shape, clipInGraph));
-        _meanVariance = guided && options.GuidanceAtMean ? networks.Load(StepGraphs.MeanVariance(process, shape)) : null;
-        _classifier = guidance is null ? null
-            : networks.Load(StepGraphs.ClassifierGradient(guidance.Classifier, shape, guidance.Scale, Networks.ClassifierPrefix));
+        bool atMean = guided && options.GuidanceAtMean;
+        _meanVariance = atMean ? networks.Load(StepGraphs.MeanVariance(process, shape)) : null;
+        _classifier = guidance is null ? null : networks.Load(
+            StepGraphs.ClassifierGradient(guidance.Classifier, shape, guidance.Scale, Networks.ClassifierPrefix));
         _update = networks.Load(StepGraphs.Update(process, rule, shape, guided));
         _output = new float[_update.Plan.Graph.Inputs[StepGraphs.Output].Shape.Elements];
         _at = new float[shape.Elements];

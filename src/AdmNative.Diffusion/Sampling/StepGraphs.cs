@@ -17,7 +17,9 @@ internal delegate (Node Sample, Node PredXStart) StepRule(Graph graph, Diffusion
 /// <summary>A classifier in a sampler's graph.</summary>
 internal sealed record Guidance(EncoderUNetConfig Classifier, double Scale, bool AtMean);
 
-/// <summary>The graphs samplers run: a whole guided step at once, or its pieces where a caller's function comes in between.</summary>
+/// <summary>
+/// The graphs samplers run: a whole guided step at once, or its pieces where a caller's function comes in between.
+/// </summary>
 internal static class StepGraphs
 {
     public const string Output = "model_output";
@@ -30,7 +32,8 @@ internal static class StepGraphs
     public const string LogProbability = "log_prob";
 
     /// <summary>Denoiser, prediction, classifier gradient and update. Outputs sample and pred_xstart.</summary>
-    public static Graph Step(IDenoiser denoiser, DiffusionProcess process, StepRule rule, Shape shape, bool clip, Guidance? guidance)
+    public static Graph Step(
+        IDenoiser denoiser, DiffusionProcess process, StepRule rule, Shape shape, bool clip, Guidance? guidance)
     {
         var forward = new Graph();
         Node x = forward.Input(InputNames.X, shape);
@@ -40,7 +43,8 @@ internal static class StepGraphs
         if (guidance is null)
         {
             (Graph plain, Node[] v) = ForwardGraph.Fuse(forward, x, output, x0, coef);
-            return Finish(plain, process, rule, new StepNodes(v[0], v[1], v[2], v[3], plain.Input(InputNames.Noise, shape), null));
+            Node fresh = plain.Input(InputNames.Noise, shape);
+            return Finish(plain, process, rule, new StepNodes(v[0], v[1], v[2], v[3], fresh, null));
         }
 
         Node at = guidance.AtMean ? forward.DdpmMean(x, output, x0, coef, process.Config.Mean) : x;
@@ -102,18 +106,22 @@ internal static class StepGraphs
         return graph;
     }
 
-    internal static Node Coefficients(Graph graph, Shape shape) => graph.Input(InputNames.Coefficients, [shape[0], Coef.Columns]);
+    internal static Node Coefficients(Graph graph, Shape shape) =>
+        graph.Input(InputNames.Coefficients, [shape[0], Coef.Columns]);
 
-    internal static Node Denoise(Graph graph, IDenoiser denoiser, DiffusionProcess process, Node x, BuildOptions? options = null)
+    internal static Node Denoise(
+        Graph graph, IDenoiser denoiser, DiffusionProcess process, Node x, BuildOptions? options = null)
     {
         Node output = denoiser.Build(graph, x, graph.Input(InputNames.T, [x.Shape[0]]), options);
         Shape expected = process.OutputShape(x.Shape);
         return output.Shape == expected ? output : throw new ShapeException(
-            $"a process with variance {process.Config.Variance} reads {expected} from the network, which gives {output.Shape}: check learn_sigma");
+            $"a process with variance {process.Config.Variance} reads {expected} from the network, which gives {output.Shape}: "
+            + "check learn_sigma");
     }
 
     // Logits [N,K] and log p(y | x) [N].
-    private static (Node Logits, Node LogProbability) Classify(Graph graph, EncoderUNetConfig classifier, Node x, string prefix)
+    private static (Node Logits, Node LogProbability) Classify(
+        Graph graph, EncoderUNetConfig classifier, Node x, string prefix)
     {
         Node times = graph.Input(InputNames.ClassifierT, [x.Shape[0]]);
         Node logits = EncoderUNet.Build(graph, classifier, x, times, new BuildOptions { Prefix = prefix });

@@ -2,13 +2,16 @@ using AdmNative.Core;
 
 namespace AdmNative.Diffusion;
 
-/// <summary>The host side of one batch in the sampler's loop: images in graph order, and what the graphs are told at each step.</summary>
+/// <summary>
+/// The host side of one batch in the sampler's loop: images in graph order, and what the graphs are told at each step.
+/// </summary>
 internal sealed class StepState
 {
     private readonly DiffusionProcess _process;
     private readonly Coefficients _coefficients;
 
-    public StepState(DiffusionProcess process, Coefficients coefficients, Shape shape, IReadOnlyList<int>? labels, Tensor? lowRes)
+    public StepState(
+        DiffusionProcess process, Coefficients coefficients, Shape shape, IReadOnlyList<int>? labels, Tensor? lowRes)
     {
         _process = process;
         _coefficients = coefficients;
@@ -94,7 +97,8 @@ internal sealed class StepState
                 case InputNames.Noise: run.SetInput(name, Noise); break;
                 case InputNames.Labels: run.SetInput(name, Labels ?? throw Missing("labels (y)")); break;
                 case InputNames.LowRes when LowResShape is not null && LowResShape != node.Shape:
-                    throw new ShapeException($"small images (low_res) must be {ChannelsLast.Undo(node.Shape)}, got {ChannelsLast.Undo(LowResShape)}");
+                    throw new ShapeException(
+                        $"small images (low_res) must be {ChannelsLast.Undo(node.Shape)}, got {ChannelsLast.Undo(LowResShape)}");
                 case InputNames.LowRes: run.SetInput(name, LowRes ?? throw Missing("small images (low_res)")); break;
                 default: break;
             }

@@ -4,13 +4,14 @@ namespace AdmNative.Diffusion;
 
 /// <summary>
 /// The graph of a training loss, per sample:
-///   MSE, RESCALED_MSE: loss = mean (target - output)^2 + vb, where vb (only with a learned variance) sees the mean through a stop-gradient
-///   and so trains the variance alone; RESCALED multiplies it by T / 1000.
+///   MSE, RESCALED_MSE: loss = mean (target - output)^2 + vb, where vb (only with a learned variance) sees the mean
+///   through a stop-gradient and so trains the variance alone; RESCALED multiplies it by T / 1000.
 ///   KL, RESCALED_KL: loss = vb; RESCALED multiplies it by T.
 /// </summary>
 /// <remarks>
-/// Inputs: x (= x_t), x_0, noise, t, coef and what the denoiser declares; with gradients also weight [N]. Outputs: loss, and for the MSE
-/// kinds mse and vb, each [N]; with gradients "grad.NAME" = d(sum of weight * loss) / d(parameter). weight = 1/N trains mean(loss).
+/// Inputs: x (= x_t), x_0, noise, t, coef and what the denoiser declares; with gradients also weight [N]. Outputs:
+/// loss, and for the MSE kinds mse and vb, each [N]; with gradients "grad.NAME" = d(sum of weight * loss) /
+/// d(parameter). weight = 1/N trains mean(loss).
 /// </remarks>
 public static class TrainingLosses
 {
@@ -39,7 +40,8 @@ public static class TrainingLosses
     /// <param name="gradients">Also the gradients of all parameters.</param>
     /// <param name="dropout">Training build: declares the input dropout_seed.</param>
     /// <exception cref="ShapeException">The network does not give what the process reads.</exception>
-    public static Graph Build(IDenoiser denoiser, DiffusionProcess process, Shape shape, bool gradients, bool dropout = false)
+    public static Graph Build(
+        IDenoiser denoiser, DiffusionProcess process, Shape shape, bool gradients, bool dropout = false)
     {
         ArgumentNullException.ThrowIfNull(denoiser);
         ArgumentNullException.ThrowIfNull(process);
@@ -60,9 +62,11 @@ public static class TrainingLosses
         return Declare(graph, [.. parameters.Select((p, i) => (GradientPrefix + p.Name, found[i]))]);
     }
 
-    /// <summary>The mean and the variance channels of a network's result; null when the variance is not learned.</summary>
-    internal static (Node Mean, Node? Variance) Split(Graph graph, Node output, int channels) => output.Shape.Last == channels
-        ? (output, null)
+    /// <summary>
+    /// The mean and the variance channels of a network's result; null when the variance is not learned.
+    /// </summary>
+    internal static (Node Mean, Node? Variance) Split(Graph graph, Node output, int channels) =>
+        output.Shape.Last == channels ? (output, null)
         : (graph.SliceChannels(output, 0, channels), graph.SliceChannels(output, channels, channels));
 
     // The loss comes first.
@@ -98,7 +102,8 @@ public static class TrainingLosses
             return [(Loss, mse), (Mse, mse)];
         }
 
-        Node bound = g.VlbPerSample(g.StopGradient(mean), x0, xt, coef, variance, config.Mean, config.Variance, clip: false);
+        Node frozen = g.StopGradient(mean);
+        Node bound = g.VlbPerSample(frozen, x0, xt, coef, variance, config.Mean, config.Variance, clip: false);
         if (config.Loss == LossKind.RescaledMse)
         {
             bound = g.Scale(bound, process.Steps / 1000.0);

@@ -5,14 +5,19 @@ namespace AdmNative.Tests;
 /// <summary>Compares a tensor with a recorded one.</summary>
 internal static class Agreement
 {
-    /// <summary>Fails unless every element is finite and within <paramref name="tolerance"/> of the recorded one, relative to the largest magnitude.</summary>
+    /// <summary>
+    /// Fails unless every element is finite and within <paramref name="tolerance"/> of the recorded one, relative to
+    /// the largest magnitude.
+    /// </summary>
     public static void Check(string name, Tensor recorded, Tensor found, double tolerance)
     {
         double scale = recorded.ToFloats().Max(v => Math.Abs((double)v));
         CheckAbsolute(name, recorded, found, _ => tolerance * scale);
     }
 
-    /// <summary>Fails unless every element is finite and within the difference allowed for its index in the first dimension.</summary>
+    /// <summary>
+    /// Fails unless every element is finite and within the difference allowed for its index in the first dimension.
+    /// </summary>
     public static void CheckAbsolute(string name, Tensor recorded, Tensor found, Func<int, double> allowedFor)
     {
         Assert.True(recorded.Shape == found.Shape, $"{name}: {found.Shape}, recorded {recorded.Shape}");

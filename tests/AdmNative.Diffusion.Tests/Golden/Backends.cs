@@ -33,8 +33,8 @@ internal static class Backends
 }
 
 /// <summary>
-/// The cases in a folder of tests/golden, each on a device: rows (case, device). All of them are skipped with the reason where the
-/// device is missing.
+/// The cases in a folder of tests/golden, each on a device: rows (case, device). All of them are skipped with the
+/// reason where the device is missing.
 /// </summary>
 [AttributeUsage(AttributeTargets.Method, AllowMultiple = true)]
 internal sealed class GoldenCasesAttribute : DataAttribute

@@ -5,8 +5,9 @@ using AdmNative.Formats;
 namespace AdmNative.Tests;
 
 /// <summary>
-/// Recorded runs of the reference (tests/golden/README.md), replayed. Agreement: 1e-4 of each tensor's largest magnitude for one network
-/// evaluation and its gradients. Trajectories feed their own results back for 20 to 25 steps: 2e-3 for every step.
+/// Recorded runs of the reference (tests/golden/README.md), replayed. Agreement: 1e-4 of each tensor's largest
+/// magnitude for one network evaluation and its gradients. Trajectories feed their own results back for 20 to 25 steps:
+/// 2e-3 for every step.
 /// </summary>
 public class GoldenTests
 {
@@ -39,8 +40,9 @@ public class GoldenTests
         {
             if (output == "pmv.pred_xstart")
             {
-                // x_0 = a x_t - b out magnifies the rounding of a network result (about 16 half units in the last place, 2^-20 of its
-                // size) by b, up to 20000 at t = 999 of the cosine schedule; clipping then hides that the number was large.
+                // x_0 = a x_t - b out magnifies the rounding of a network result (about 16 half units in the last
+                // place, 2^-20 of its size) by b, up to 20000 at t = 999 of the cosine schedule; clipping then hides
+                // that the number was large.
                 float[] magnified = Magnification(config, recorded.Read("t").ToFloats());
                 Agreement.CheckAbsolute(name, recorded.Read(output), found, n => OneEvaluation + (magnified[n] * Math.ScaleB(1, -20)));
                 return true;
@@ -49,9 +51,10 @@ public class GoldenTests
             if (config.Diffusion is { Mean: MeanKind.StartX, Loss: LossKind.RescaledKl }
                 && output.StartsWith(TrainingLosses.GradientPrefix, StringComparison.Ordinal))
             {
-                // At t = 0 this untrained network is far from the image: the float probability of a pixel's bin is a difference of two
-                // distribution functions, k * 2^-24 with small k. A rounding anywhere before makes it k + 1 or k - 1 and changes that
-                // pixel's gradient by 1/k; a few of 768 pixels do. (1.2e-4 was seen; the twins have 4.6e-5.)
+                // At t = 0 this untrained network is far from the image: the float probability of a pixel's bin is a
+                // difference of two distribution functions, k * 2^-24 with small k. A rounding anywhere before makes it
+                // k + 1 or k - 1 and changes that pixel's gradient by 1/k; a few of 768 pixels do. (1.2e-4 was seen;
+                // the twins have 4.6e-5.)
                 Agreement.Check($"{name} on {backend}: {output}", recorded.Read(output), found, 5 * OneEvaluation);
                 return true;
             }

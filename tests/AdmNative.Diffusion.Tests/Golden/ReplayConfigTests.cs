@@ -5,7 +5,8 @@ namespace AdmNative.Tests;
 public class ReplayConfigTests
 {
     private const string Network =
-        "\"image_size\": 8, \"in_channels\": 3, \"model_channels\": 32, \"out_channels\": 6, \"num_res_blocks\": 1, \"attention_resolutions\": [2], \"channel_mult\": [1, 2]";
+        "\"image_size\": 8, \"in_channels\": 3, \"model_channels\": 32, \"out_channels\": 6, \"num_res_blocks\": 1, "
+        + "\"attention_resolutions\": [2], \"channel_mult\": [1, 2]";
 
     [Fact]
     public void Defaults_are_those_of_the_constructor()
@@ -26,6 +27,7 @@ public class ReplayConfigTests
     [InlineData("{\"image_size\": \"8\"}", ReplayKind.Model, "image_size must be a whole number")]
     [InlineData("{\"image_size\": 8}", ReplayKind.Model, "in_channels is missing")]
     [InlineData("{" + Network + ", \"weight_scale\": {\"out.2.weight\": \"x\"}}", ReplayKind.Model, "out.2.weight must be a number")]
+    [InlineData("{\"image_size\": 3000000000}", ReplayKind.Model, "31 bits")]
     [InlineData("[1]", ReplayKind.Model, "a JSON object is needed")]
     [InlineData("{", ReplayKind.Model, "not valid JSON")]
     [InlineData("{\"steps\": 10}", ReplayKind.Bpd, "model_config is missing")]

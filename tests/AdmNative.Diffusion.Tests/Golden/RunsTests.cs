@@ -5,8 +5,9 @@ using AdmNative.Formats;
 namespace AdmNative.Tests;
 
 /// <summary>
-/// Whole guided runs of the reference's program with the bundled digits model, from its seed: labels, x_T and the noise of every step come
-/// from our copy of its generator, in its order. The bytes must be equal or off by one in 99.9 % of places.
+/// Whole guided runs of the reference's program with the bundled digits model, from its seed: labels, x_T and the noise
+/// of every step come from our copy of its generator, in its order. The bytes must be equal or off by one in 99.9 % of
+/// places.
 /// </summary>
 public class RunsTests
 {

@@ -67,8 +67,11 @@ public class NetworkGraphTests
         Node t = graph.Input("t", [1]);
         Node y = graph.Input("y", new TensorType(DType.I32, [1]));
 
-        Assert.Contains("4 classes", Assert.Throws<ShapeException>(() => UNet.Build(graph, SpecNetworks.UNet('A'), x, t)).Message, StringComparison.Ordinal);
-        Assert.Contains("unconditional", Assert.Throws<ShapeException>(() => UNet.Build(graph, SpecNetworks.UNet('C'), x, t, y)).Message, StringComparison.Ordinal);
+        ShapeException missing = Assert.Throws<ShapeException>(() => UNet.Build(graph, SpecNetworks.UNet('A'), x, t));
+        ShapeException extra = Assert.Throws<ShapeException>(() => UNet.Build(graph, SpecNetworks.UNet('C'), x, t, y));
+
+        Assert.Contains("4 classes", missing.Message, StringComparison.Ordinal);
+        Assert.Contains("unconditional", extra.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -108,8 +111,8 @@ public class NetworkGraphTests
     [Fact]
     public void Rescaled_residuals_divide_each_residual_sum_by_the_square_root_of_two()
     {
-        // Linear in the block's two terms: with every weight but the skip's and the last convolution's bias left as they are, the
-        // rescaled block is the plain one times sqrt(1/2), whatever the terms are.
+        // Linear in the block's two terms: with every weight but the skip's and the last convolution's bias left as
+        // they are, the rescaled block is the plain one times sqrt(1/2), whatever the terms are.
         var plain = ResidualBlock(rescale: false);
         var rescaled = ResidualBlock(rescale: true);
 

@@ -3,7 +3,9 @@ using AdmNative.Diffusion;
 
 namespace AdmNative.Tests;
 
-/// <summary>Specification, appendix C.7: small networks whose outputs were confirmed by running the reference.</summary>
+/// <summary>
+/// Specification, appendix C.7: small networks whose outputs were confirmed by running the reference.
+/// </summary>
 public class SpecNetworkTests
 {
     [Theory]

@@ -3,7 +3,10 @@ using AdmNative.Diffusion;
 
 namespace AdmNative.Tests;
 
-/// <summary>The small networks of the specification's check values: configurations, weights by the fill rule, and the input image.</summary>
+/// <summary>
+/// The small networks of the specification's check values: configurations, weights by the fill rule, and the input
+/// image.
+/// </summary>
 internal static class SpecNetworks
 {
     public static readonly UNetConfig Common = new()

@@ -3,7 +3,9 @@ using AdmNative.Diffusion;
 
 namespace AdmNative.Tests;
 
-/// <summary>A network whose result does not depend on its inputs: samplers and losses can then be checked by hand.</summary>
+/// <summary>
+/// A network whose result does not depend on its inputs: samplers and losses can then be checked by hand.
+/// </summary>
 internal sealed class FixedDenoiser : IDenoiser, ITensorSource
 {
     private const string Name = "output";

@@ -4,14 +4,17 @@ using AdmNative.Diffusion;
 
 namespace AdmNative.Tests;
 
-/// <summary>Classifier guidance in the sampler's graph and in pieces; independence of batches; refusals. Small networks on the cpu.</summary>
+/// <summary>
+/// Classifier guidance in the sampler's graph and in pieces; independence of batches; refusals. Small networks on the
+/// cpu.
+/// </summary>
 public class GuidanceTests
 {
     private static readonly DiffusionProcess s_process =
         new(new DiffusionConfig { Respacing = "4", Variance = VarianceKind.LearnedRange });
 
-    private static readonly ReplayNetwork s_unet = new(SpecNetworks.UNet('A'), new Dictionary<string, double>());
-    private static readonly ReplayNetwork s_classifier = new(SpecNetworks.Classifier(PoolKind.Adaptive), new Dictionary<string, double>());
+    private static readonly ReplayNetwork s_unet = Unscaled(SpecNetworks.UNet('A'));
+    private static readonly ReplayNetwork s_classifier = Unscaled(SpecNetworks.Classifier(PoolKind.Adaptive));
 
     public static TheoryData<bool, bool> SamplerAndMean() => new() { { false, false }, { false, true }, { true, false }, { true, true } };
 
@@ -26,7 +29,8 @@ public class GuidanceTests
         using Sampler unguided = Create(plain, ddim, new SamplerOptions());
 
         Assert.Equal(unguided.Sample(Batch()).ToFloats(), zero.Sample(Batch()).ToFloats());
-        Assert.DoesNotContain(zero.PlanFor([2, 8, 8, 3])!.Graph.Nodes, n => n.Name?.StartsWith("classifier.", StringComparison.Ordinal) == true);
+        Assert.DoesNotContain(
+            zero.PlanFor([2, 8, 8, 3])!.Graph.Nodes, n => n.Name?.StartsWith("classifier.", StringComparison.Ordinal) == true);
     }
 
     [Theory]
@@ -197,7 +201,7 @@ public class GuidanceTests
         };
         using var device = new CpuBackend(new CpuOptions { Threads = 1 });
         using var networks = new Networks(
-            device, new SuperResDenoiser(config, 4, 4), new ComputedWeights(new ReplayNetwork(config, new Dictionary<string, double>()), 1));
+            device, new SuperResDenoiser(config, 4, 4), new ComputedWeights(Unscaled(config), 1));
         using Sampler sampler = Create(networks, ddim: true, new SamplerOptions());
         SampleBatch batch = Batch() with { Labels = null };
 
@@ -205,9 +209,9 @@ public class GuidanceTests
         Tensor b = sampler.Sample(batch with { LowRes = Images(2, 4, 4, seed: 2) });
 
         Assert.True(Distance(a, b) > 1e-2, "the small image changes nothing");
-        Assert.Contains("must be [2,3,4,4], got [2,3,8,8]", Assert.Throws<ShapeException>(() =>
-            sampler.Sample(batch with { LowRes = Images(2, 8, 8, seed: 1) })).Message, StringComparison.Ordinal);
-        Assert.Contains("low_res", Assert.Throws<ArgumentException>(() => sampler.Sample(batch)).Message, StringComparison.Ordinal);
+        SampleBatch large = batch with { LowRes = Images(2, 8, 8, seed: 1) };
+        Refused<ShapeException>("must be [2,3,4,4], got [2,3,8,8]", () => sampler.Sample(large));
+        Refused<ArgumentException>("low_res", () => sampler.Sample(batch));
     }
 
     [Fact]
@@ -225,7 +229,8 @@ public class GuidanceTests
     [Fact]
     public void Inversion_and_sampling_undo_each_other()
     {
-        // With a constant noise estimate both directions are exact, except that the last sampling step also removes the noise of level 0.
+        // With a constant noise estimate both directions are exact, except that the last sampling step also removes the
+        // noise of level 0.
         var network = new FixedDenoiser(1, [1, 1, 2, 1], 0.3f, -0.8f);
         var process = new DiffusionProcess(new DiffusionConfig { Respacing = "ddim50" });
         using var networks = new Networks(new TwinBackend(DType.F64), network, network);
@@ -264,20 +269,25 @@ public class GuidanceTests
         using Networks plain = Load(withClassifier: false);
         using Sampler guided = Create(networks, ddim: false, new SamplerOptions { ClassifierScale = 1 });
 
-        Assert.Contains("labels (y) are needed", Assert.Throws<ShapeException>(() => guided.Sample(Batch() with { Labels = null })).Message, StringComparison.Ordinal);
-        Assert.Contains("label 4 of image 1", Assert.Throws<ShapeException>(() => guided.Sample(Batch() with { Labels = [0, 4] })).Message, StringComparison.Ordinal);
-        Assert.Contains("2 images need 2 labels", Assert.Throws<ShapeException>(() => guided.Sample(Batch() with { Labels = [0] })).Message, StringComparison.Ordinal);
-        Assert.Contains("x_T must be [2,3,8,8]", Assert.Throws<ShapeException>(() => guided.Sample(Batch() with { Start = Images(1, 8, 8, 0) })).Message, StringComparison.Ordinal);
-        Assert.Contains("needs a classifier", Assert.Throws<ConfigException>(() => Create(plain, false, new SamplerOptions { ClassifierScale = 1 })).Message, StringComparison.Ordinal);
-        Assert.Contains("finite", Assert.Throws<ConfigException>(() => Create(networks, false, new SamplerOptions { ClassifierScale = double.NaN })).Message, StringComparison.Ordinal);
-        Assert.Contains("not both", Assert.Throws<ConfigException>(() =>
-            Create(networks, false, new SamplerOptions { ClassifierScale = 1, Condition = (x, _, _) => x })).Message, StringComparison.Ordinal);
-        Assert.Contains("step", Assert.Throws<ArgumentException>(() => guided.Sample(Batch() with { StartStep = 2 })).Message, StringComparison.Ordinal);
+        Refused<ShapeException>("labels (y) are needed", () => guided.Sample(Batch() with { Labels = null }));
+        Refused<ShapeException>("label 4 of image 1", () => guided.Sample(Batch() with { Labels = [0, 4] }));
+        Refused<ShapeException>("2 images need 2 labels", () => guided.Sample(Batch() with { Labels = [0] }));
+        Refused<ShapeException>("must be [2,3,8,8]", () => guided.Sample(Batch() with { Start = Images(1, 8, 8, 0) }));
+        Refused<ArgumentException>("starting at step 2", () => guided.Sample(Batch() with { StartStep = 2 }));
+        var options = new SamplerOptions { ClassifierScale = 1 };
+        Refused<ConfigException>("needs a classifier", () => Create(plain, false, options));
+        Refused<ConfigException>("finite", () => Create(networks, false, options with { ClassifierScale = double.NaN }));
+        Refused<ConfigException>("not both", () => Create(networks, false, options with { Condition = (x, _, _) => x }));
         using Sampler wrong = Create(plain, false, new SamplerOptions { Condition = (_, _, _) => Images(1, 8, 8, 0) });
-        Assert.Contains("cond_fn must give [2,3,8,8]", Assert.Throws<ShapeException>(() => wrong.Sample(Batch())).Message, StringComparison.Ordinal);
-        using var fixedVariance = new DdpmSampler(plain, new DiffusionProcess(new DiffusionConfig { Respacing = "4" }));
-        Assert.Contains("learn_sigma", Assert.Throws<ShapeException>(() => fixedVariance.Sample(Batch())).Message, StringComparison.Ordinal);
+        Refused<ShapeException>("cond_fn must give [2,3,8,8]", () => wrong.Sample(Batch()));
+        using var unfit = new DdpmSampler(plain, new DiffusionProcess(new DiffusionConfig { Respacing = "4" }));
+        Refused<ShapeException>("learn_sigma", () => unfit.Sample(Batch()));
     }
+
+    private static ReplayNetwork Unscaled(NetworkConfig config) => new(config, new Dictionary<string, double>());
+
+    private static void Refused<T>(string reason, Action action) where T : Exception =>
+        Assert.Contains(reason, Assert.Throws<T>(action).Message, StringComparison.Ordinal);
 
     private static Networks Load(bool withClassifier = true)
     {
@@ -298,7 +308,8 @@ public class GuidanceTests
     private static Tensor Images(int n, int height, int width, int seed)
     {
         var random = new Random(seed);
-        return Tensor.From<float>([n, 3, height, width], [.. Enumerable.Range(0, n * 3 * height * width).Select(_ => (float)(random.NextDouble() - 0.5))]);
+        float[] values = [.. Enumerable.Range(0, n * 3 * height * width).Select(_ => (float)(random.NextDouble() - 0.5))];
+        return Tensor.From([n, 3, height, width], values);
     }
 
     private static double Distance(Tensor a, Tensor b) => a.ToFloats().Zip(b.ToFloats(), (x, y) => Math.Abs(x - y)).Max();

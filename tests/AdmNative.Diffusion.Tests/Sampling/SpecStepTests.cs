@@ -4,8 +4,9 @@ using AdmNative.Diffusion;
 namespace AdmNative.Tests;
 
 /// <summary>
-/// Specification, appendices C.2 and C.3: one step of every sampler and the hybrid loss, on one grey image of two pixels with a network
-/// that always gives the listed values. 1e-4 relative or absolute per element, the accuracy the tables ask of float32 code.
+/// Specification, appendices C.2 and C.3: one step of every sampler and the hybrid loss, on one grey image of two
+/// pixels with a network that always gives the listed values. 1e-4 relative or absolute per element, the accuracy the
+/// tables ask of float32 code.
 /// </summary>
 public class SpecStepTests
 {

@@ -3,7 +3,10 @@ using AdmNative.Diffusion;
 
 namespace AdmNative.Tests;
 
-/// <summary>The graph that training runs: gradients of the weighted loss, dropout included, against finite differences in double.</summary>
+/// <summary>
+/// The graph that training runs: gradients of the weighted loss, dropout included, against finite differences in
+/// double.
+/// </summary>
 public class TrainingLossTests
 {
     private static readonly UNetConfig s_config = SpecNetworks.UNet('C') with { Dropout = 0.2, UseScaleShiftNorm = true, RescaleResidual = true };
