@@ -6,9 +6,9 @@ namespace AdmNative.Diffusion;
 internal static class ChannelsLast
 {
     /// <summary>[N,H,W,C] of an [N,C,H,W] shape.</summary>
-    public static Shape Of(Shape nchw) => nchw.Rank == 4
+    public static Shape Of(Shape nchw) => nchw.Rank == 4 && nchw.Elements > 0
         ? [nchw[0], nchw[2], nchw[3], nchw[1]]
-        : throw new ShapeException($"images are [N,C,H,W], got {nchw}");
+        : throw new ShapeException($"images are [N,C,H,W] with at least one pixel, got {nchw}");
 
     /// <summary>[N,C,H,W] of an [N,H,W,C] shape.</summary>
     public static Shape Undo(Shape nhwc) => [nhwc[0], nhwc[3], nhwc[1], nhwc[2]];

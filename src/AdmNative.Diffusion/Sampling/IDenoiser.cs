@@ -52,7 +52,7 @@ public static class InputNames
     /// <summary>Time the classifier is told, [N].</summary>
     public const string ClassifierT = "classifier_t";
 
-    /// <summary>Seed of the dropout masks, i32 [2].</summary>
+    /// <summary>Seed of the dropout masks, i32 [2], each 0..2^24-1.</summary>
     public const string DropoutSeed = "dropout_seed";
 }
 

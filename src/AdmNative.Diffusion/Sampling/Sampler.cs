@@ -107,6 +107,11 @@ public abstract class Sampler : IDisposable
     private StepState Start(SampleBatch batch)
     {
         ArgumentNullException.ThrowIfNull(batch);
+        if (batch.Count < 1 || batch.Height < 1 || batch.Width < 1)
+        {
+            throw new ShapeException($"cannot draw {batch.Count} images of {batch.Height}x{batch.Width}");
+        }
+
         Shape shape = [batch.Count, batch.Height, batch.Width, _networks.Denoiser.ImageChannels];
         if (batch.StartStep is int first && (batch.Start is null || first < 0 || first >= Process.Steps))
         {

@@ -25,7 +25,7 @@ public class ReplayConfigTests
     [InlineData("{" + Network + ", \"sampler\": \"ddim\"}", ReplayKind.Model, "unknown sampler")]
     [InlineData("{" + Network + ", \"image_size\": 8}", ReplayKind.Model, "image_size")]
     [InlineData("{\"image_size\": \"8\"}", ReplayKind.Model, "image_size must be a whole number")]
-    [InlineData("{\"image_size\": 8}", ReplayKind.Model, "in_channels is missing")]
+    [InlineData("{\"image_size\": 8}", ReplayKind.Model, "model_channels is missing")]
     [InlineData("{" + Network + ", \"weight_scale\": {\"out.2.weight\": \"x\"}}", ReplayKind.Model, "out.2.weight must be a number")]
     [InlineData("{\"image_size\": 3000000000}", ReplayKind.Model, "31 bits")]
     [InlineData("[1]", ReplayKind.Model, "a JSON object is needed")]

@@ -1,4 +1,5 @@
 using AdmNative.Core;
+using AdmNative.Cpu;
 using AdmNative.Diffusion;
 
 namespace AdmNative.Tests;
@@ -46,6 +47,37 @@ public class NetworkGraphTests
         Node y = UNet.Build(graph, config, graph.Input("x", [1, 7, 5, 3]), graph.Input("t", [1]));
 
         Assert.Equal([1, 7, 5, 6], y.Shape);
+    }
+
+    [Theory]
+    [InlineData(7, 5, 1.0)]
+    [InlineData(12, 20, 1.0, 2.0)]
+    public void Unusual_sizes_give_the_twins_numbers_on_the_cpu(int height, int width, params double[] mult)
+    {
+        UNetConfig config = SpecNetworks.UNet('C') with { ChannelMult = [.. mult], AttentionRates = [1], UseScaleShiftNorm = true };
+        var graph = new Graph();
+        Node x = graph.Input("x", [2, height, width, 3]);
+        graph.Output("out", UNet.Build(graph, config, x, graph.Input("t", [2])));
+        float[] image = [.. Enumerable.Range(0, (int)x.Shape.Elements).Select(i => MathF.Sin(0.37f * i))];
+        var inputs = new Dictionary<string, HostArray<double>>
+        {
+            ["x"] = new(x.Shape, [.. image.Select(v => (double)v)]),
+            ["t"] = new([2], [7, 500]),
+        };
+        Dictionary<string, HostArray<double>> weights = SpecNetworks.Weights(config);
+        double[] expected = TwinEvaluator.Evaluate(graph, inputs, weights)["out"].Data;
+
+        using var device = new CpuBackend(new CpuOptions { Threads = 1 });
+        using IParameters parameters = device.LoadParameters(graph.Parameters, new GivenWeights(weights));
+        using IExecutable run = device.Load(device.Plan(Passes.Optimize(graph)), parameters);
+        run.SetInput("x", image);
+        run.SetInput("t", [7f, 500]);
+        run.Run();
+        var found = new float[expected.Length];
+        run.GetOutput("out", found);
+
+        Shape shape = [2, height, width, 6];
+        Agreement.Check("out", Tensor.From<float>(shape, [.. expected.Select(v => (float)v)]), Tensor.From(shape, found), 1e-4);
     }
 
     [Fact]

@@ -87,3 +87,20 @@ internal static class SpecNetworks
         return x;
     }
 }
+
+/// <summary>Weights given as arrays.</summary>
+internal sealed class GivenWeights(IReadOnlyDictionary<string, HostArray<double>> values) : ITensorSource
+{
+    public string Description => "given weights";
+
+    public IReadOnlyDictionary<string, TensorType> Tensors { get; } =
+        values.ToDictionary(v => v.Key, v => TensorType.F32(v.Value.Shape));
+
+    public void ReadFloats(string name, Span<float> destination)
+    {
+        for (int i = 0; i < destination.Length; i++)
+        {
+            destination[i] = (float)values[name].Data[i];
+        }
+    }
+}

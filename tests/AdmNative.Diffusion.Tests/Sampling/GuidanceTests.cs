@@ -273,6 +273,7 @@ public class GuidanceTests
         Refused<ShapeException>("label 4 of image 1", () => guided.Sample(Batch() with { Labels = [0, 4] }));
         Refused<ShapeException>("2 images need 2 labels", () => guided.Sample(Batch() with { Labels = [0] }));
         Refused<ShapeException>("must be [2,3,8,8]", () => guided.Sample(Batch() with { Start = Images(1, 8, 8, 0) }));
+        Refused<ShapeException>("cannot draw 0 images", () => guided.Sample(Batch() with { Count = 0 }));
         Refused<ArgumentException>("starting at step 2", () => guided.Sample(Batch() with { StartStep = 2 }));
         var options = new SamplerOptions { ClassifierScale = 1 };
         Refused<ConfigException>("needs a classifier", () => Create(plain, false, options));
