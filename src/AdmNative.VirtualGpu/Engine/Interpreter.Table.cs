@@ -131,7 +131,8 @@ internal sealed unsafe partial class Interpreter
             case OpCode.BfindS32 or OpCode.BfindU32 or OpCode.BfindS64 or OpCode.BfindU64: return &Bfind;
 
             case OpCode.SetpS16 or OpCode.SetpU16 or OpCode.SetpS32 or OpCode.SetpU32 or OpCode.SetpS64 or OpCode.SetpU64
-                or OpCode.SetpF16 or OpCode.SetpBF16 or OpCode.SetpF32 or OpCode.SetpF64: return &SetPredicate;
+                or OpCode.SetpF16 or OpCode.SetpBF16 or OpCode.SetpF32 or OpCode.SetpF64:
+                return &SetPredicate;
             case OpCode.SetpF16x2 or OpCode.SetpBF16x2: return &SetPredicatePair;
             case OpCode.Set32: return &Set32;
             case OpCode.SetF16x2 or OpCode.SetBF16x2: return &SetHalf2;
@@ -152,11 +153,14 @@ internal sealed unsafe partial class Interpreter
             case OpCode.CopysignF32: return &Copysign;
             case OpCode.TestpF32: return &TestpF32;
             case OpCode.DivApproxF32 or OpCode.RcpApproxF32 or OpCode.SqrtApproxF32 or OpCode.RsqrtApproxF32 or OpCode.Ex2F32
-                or OpCode.Lg2F32 or OpCode.SinF32 or OpCode.CosF32 or OpCode.TanhF32: return &Approximate;
+                or OpCode.Lg2F32 or OpCode.SinF32 or OpCode.CosF32 or OpCode.TanhF32:
+                return &Approximate;
             case OpCode.AddF64 or OpCode.SubF64 or OpCode.MulF64 or OpCode.FmaF64 or OpCode.NegF64 or OpCode.AbsF64 or OpCode.MinF64
-                or OpCode.MaxF64 or OpCode.DivF64 or OpCode.RcpF64 or OpCode.SqrtF64: return &Double;
+                or OpCode.MaxF64 or OpCode.DivF64 or OpCode.RcpF64 or OpCode.SqrtF64:
+                return &Double;
             case OpCode.AddHalf or OpCode.SubHalf or OpCode.MulHalf or OpCode.FmaHalf or OpCode.NegHalf or OpCode.AbsHalf
-                or OpCode.MinHalf or OpCode.MaxHalf or OpCode.Ex2Half or OpCode.TanhHalf: return &HalfArithmetic;
+                or OpCode.MinHalf or OpCode.MaxHalf or OpCode.Ex2Half or OpCode.TanhHalf:
+                return &HalfArithmetic;
 
             case OpCode.CvtInt or OpCode.CvtIntToFloat or OpCode.CvtFloatToInt or OpCode.CvtFloat or OpCode.CvtPack2: return &ConvertAny;
 
