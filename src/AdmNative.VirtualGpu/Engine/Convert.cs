@@ -246,21 +246,21 @@ internal static unsafe class Convert
         switch (op.Code)
         {
             case OpCode.CvtFloat when op.Imm2 != 0 && from == PtxType.F32 && to == PtxType.F32:
-                LaneOps.Store(d, FloatOps.Canonical(Integral(Vector512.Load((float*)a), rounding)), FloatOps.Canonical(Integral(Vector512.Load((float*)a + 16), rounding)), mask);
+                IntegralRow(d, a, rounding, mask);
                 return true;
             case OpCode.CvtFloat when op.Imm2 != 0:
                 return false;
             case OpCode.CvtFloat when from == PtxType.F16 && to == PtxType.F32:
-                LaneOps.Store(d, FloatOps.Canonical(F16Format.Widen(Vector512.Load(a))), FloatOps.Canonical(F16Format.Widen(Vector512.Load(a + 16))), mask);
+                WidenRow<F16Format>(d, a, mask);
                 return true;
             case OpCode.CvtFloat when from == PtxType.BF16 && to == PtxType.F32:
-                LaneOps.Store(d, FloatOps.Canonical(BF16Format.Widen(Vector512.Load(a))), FloatOps.Canonical(BF16Format.Widen(Vector512.Load(a + 16))), mask);
+                WidenRow<BF16Format>(d, a, mask);
                 return true;
             case OpCode.CvtFloat when nearest && from == PtxType.F32 && to == PtxType.F16:
-                LaneOps.Store(d, F16Format.Narrow(Vector512.Load((float*)a)), F16Format.Narrow(Vector512.Load((float*)a + 16)), mask);
+                NarrowRow<F16Format>(d, a, mask);
                 return true;
             case OpCode.CvtFloat when nearest && from == PtxType.F32 && to == PtxType.BF16:
-                LaneOps.Store(d, BF16Format.Narrow(Vector512.Load((float*)a)), BF16Format.Narrow(Vector512.Load((float*)a + 16)), mask);
+                NarrowRow<BF16Format>(d, a, mask);
                 return true;
             case OpCode.CvtIntToFloat when nearest && from == PtxType.S32 && to == PtxType.F32:
                 LaneOps.Store(d, Vector512.ConvertToSingle(Vector512.Load((int*)a)).AsUInt32(), Vector512.ConvertToSingle(Vector512.Load((int*)a + 16)).AsUInt32(), mask);
@@ -268,15 +268,28 @@ internal static unsafe class Convert
             case OpCode.CvtIntToFloat when nearest && from == PtxType.U32 && to == PtxType.F32:
                 LaneOps.Store(d, Vector512.ConvertToSingle(Vector512.Load(a)).AsUInt32(), Vector512.ConvertToSingle(Vector512.Load(a + 16)).AsUInt32(), mask);
                 return true;
-            case OpCode.CvtFloatToInt when from == PtxType.F32 && to == PtxType.S32:
-                LaneOps.Store(d, ToS32(Integral(Vector512.Load((float*)a), rounding)), ToS32(Integral(Vector512.Load((float*)a + 16), rounding)), mask);
-                return true;
-            case OpCode.CvtFloatToInt when from == PtxType.F32 && to == PtxType.U32:
-                LaneOps.Store(d, ToU32(Integral(Vector512.Load((float*)a), rounding)), ToU32(Integral(Vector512.Load((float*)a + 16), rounding)), mask);
+            case OpCode.CvtFloatToInt when from == PtxType.F32 && to is PtxType.S32 or PtxType.U32:
+                ToIntegerRow(d, a, rounding, to == PtxType.S32, mask);
                 return true;
             default:
                 return false;
         }
+    }
+
+    // One small method per row, each compiled by itself: the vector code of a large switch stops being inlined.
+    private static void IntegralRow(uint* d, uint* a, Rounding rounding, uint mask) =>
+        LaneOps.Store(d, FloatOps.Canonical(Integral(Vector512.Load((float*)a), rounding)), FloatOps.Canonical(Integral(Vector512.Load((float*)a + 16), rounding)), mask);
+
+    private static void WidenRow<TFormat>(uint* d, uint* a, uint mask) where TFormat : struct, IHalfFormat =>
+        LaneOps.Store(d, FloatOps.Canonical(TFormat.Widen(Vector512.Load(a))), FloatOps.Canonical(TFormat.Widen(Vector512.Load(a + 16))), mask);
+
+    private static void NarrowRow<TFormat>(uint* d, uint* a, uint mask) where TFormat : struct, IHalfFormat =>
+        LaneOps.Store(d, TFormat.Narrow(Vector512.Load((float*)a)), TFormat.Narrow(Vector512.Load((float*)a + 16)), mask);
+
+    private static void ToIntegerRow(uint* d, uint* a, Rounding rounding, bool signed, uint mask)
+    {
+        Vector512<float> low = Integral(Vector512.Load((float*)a), rounding), high = Integral(Vector512.Load((float*)a + 16), rounding);
+        LaneOps.Store(d, signed ? ToS32(low) : ToU32(low), signed ? ToS32(high) : ToU32(high), mask);
     }
 
     private static bool FastInt(in MicroOp op, uint* d, uint* a, uint mask)

@@ -127,7 +127,6 @@ public sealed unsafe class MathApproxTests
     [InlineData((int)OpCode.Ex2F32, 10f, 1024f)]
     [InlineData((int)OpCode.Ex2F32, NaN, NaN)]
     [InlineData((int)OpCode.Lg2F32, 0f, -Inf)]
-    [InlineData((int)OpCode.Lg2F32, -0f, -Inf)]
     [InlineData((int)OpCode.Lg2F32, -1f, NaN)]
     [InlineData((int)OpCode.Lg2F32, Inf, Inf)]
     [InlineData((int)OpCode.Lg2F32, 1f, 0f)]
@@ -174,6 +173,7 @@ public sealed unsafe class MathApproxTests
         Assert.Equal(0x8000_0000u, BitConverter.SingleToUInt32Bits(MathApprox.One(OpCode.RcpApproxF32, -1.7014118e38f, ftz: true)));
         Assert.Equal(0f, MathApprox.One(OpCode.Ex2F32, -130f, ftz: true));
         Assert.Equal(-Inf, MathApprox.One(OpCode.Lg2F32, 1e-40f, ftz: true));
+        Assert.Equal(-Inf, MathApprox.One(OpCode.Lg2F32, -0f));
         Assert.Equal(0f, MathApprox.One(OpCode.SqrtApproxF32, 1e-40f, ftz: true));
         Assert.Equal(0x8000_0000u, BitConverter.SingleToUInt32Bits(MathApprox.One(OpCode.SinF32, -1e-40f, ftz: true)));
         Assert.Equal(Inf, MathApprox.One(OpCode.DivApproxF32, 1, 1e-40f, ftz: true));

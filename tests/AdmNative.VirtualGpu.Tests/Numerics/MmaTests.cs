@@ -30,6 +30,12 @@ public sealed unsafe class MmaTests
 
     public static TheoryData<int> FloatShapes() => new(Enum.GetValues<MmaShape>().Where(s => Of(s).Bits > 8).Select(s => (int)s));
 
+    /// <summary>Which implementation runs.</summary>
+    private enum Path
+    {
+        Chosen, Narrow, Plain,
+    }
+
     /// <summary>A, B, C as bit patterns of single elements; D as the fragment registers give it back.</summary>
     private sealed class Problem
     {
@@ -66,7 +72,7 @@ public sealed unsafe class MmaTests
         /// <summary>Where row and column of a sum live: (register, half).</summary>
         private (int Row, int Column) Sum(int g, int t, int r, int h) => Layout.HalfSum ? (g + (8 * r), (2 * t) + h) : (g + (8 * (r >> 1)), (2 * t) + (r & 1));
 
-        public uint[,] Run(MmaRounding mode, bool plain = false, bool inPlace = false)
+        public uint[,] Run(MmaRounding mode, Path path = Path.Chosen, bool inPlace = false)
         {
             (int na, int nb, int nc) = Lowering.MmaRegisters(_shape);
             using var rows = new Rows(na + nb + nc + nc);
@@ -103,7 +109,11 @@ public sealed unsafe class MmaTests
             int dest = inPlace ? na + nb : na + nb + nc;
             fixed (nint* d = rows.Table(dest, nc), a = rows.Table(0, na), b = rows.Table(na, nb), c = rows.Table(na + nb, nc))
             {
-                if (plain)
+                if (path == Path.Narrow)
+                {
+                    Assert.True(MmaUnit.FragmentLayout(_shape, wide: false, (uint**)d, (uint**)a, (uint**)b, (uint**)c));
+                }
+                else if (path == Path.Plain)
                 {
                     MmaUnit.RowMajor(_shape, mode, (uint**)d, (uint**)a, (uint**)b, (uint**)c);
                 }
@@ -190,7 +200,7 @@ public sealed unsafe class MmaTests
                         }
                     }
 
-                    uint[,] d = p.Run(mode), plain = p.Run(mode, plain: true);
+                    uint[,] d = p.Run(mode), plain = p.Run(mode, Path.Plain);
                     for (int i = 0; i < 16; i++)
                     {
                         for (int n = 0; n < 8; n++)
@@ -231,7 +241,7 @@ public sealed unsafe class MmaTests
                 p.B[random.Next(p.Layout.K), random.Next(8)] = p.Bits(double.NaN);
             }
 
-            uint[,] d = p.Run(MmaRounding.Ieee, inPlace: repeat % 2 == 1), plain = p.Run(MmaRounding.Ieee, plain: true);
+            uint[,] d = p.Run(MmaRounding.Ieee, inPlace: repeat % 2 == 1), plain = p.Run(MmaRounding.Ieee, Path.Plain), narrow = p.Run(MmaRounding.Ieee, Path.Narrow, inPlace: repeat % 2 == 1);
             for (int i = 0; i < 16; i++)
             {
                 for (int n = 0; n < 8; n++)
@@ -245,6 +255,7 @@ public sealed unsafe class MmaTests
                     uint expected = float.IsNaN(sum) ? (p.Layout.HalfSum ? 0x7FFF : FloatOps.CanonicalNan) : p.SumBits(sum);
                     Assert.Equal(expected, d[i, n]);
                     Assert.Equal(expected, plain[i, n]);
+                    Assert.Equal(expected, narrow[i, n]);
                 }
             }
         }
