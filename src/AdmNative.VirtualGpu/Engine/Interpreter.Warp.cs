@@ -365,7 +365,7 @@ internal sealed unsafe partial class Interpreter
         string digits = new([.. flags.Where(c => char.IsAsciiDigit(c) || c == '.')]);
         int dot = digits.IndexOf('.', StringComparison.Ordinal);
         bool zero = digits.StartsWith('0');
-        int.TryParse(dot < 0 ? digits : digits[..dot], out int width);
+        int width = int.TryParse(dot < 0 ? digits : digits[..dot], out int given) ? given : 0;
         int precision = dot < 0 ? -1 : int.TryParse(digits[(dot + 1)..], out int parsed) ? parsed : 0;
         double value = BitConverter.UInt64BitsToDouble(raw);
         string text = conversion switch
