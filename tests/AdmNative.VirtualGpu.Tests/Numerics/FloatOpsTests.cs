@@ -144,7 +144,7 @@ public sealed unsafe class FloatOpsTests
             Assert.Equal(rounding == Rounding.Down ? 0x8000_0000_0000_0000u : 0, rows.Lanes64(6)[31]);
         }
 
-        rows.Lanes(0).Fill(0);
+        rows.Lanes(0).Clear();
         FloatOps.Directed(OpCode.AddF32, rows[6], rows[0], rows[0], null, Rounding.Down, 0, LaneOps.Full);
         Assert.Equal(0u, rows.Lanes(6)[0]);
     }
