@@ -124,6 +124,41 @@ public sealed unsafe class ConvTests
         }
     }
 
+    /// <summary>An image has the same bits alone and in batches of any size, whatever algorithm the plan picks for them.</summary>
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void An_image_does_not_depend_on_its_batch(Isa isa, int shape)
+    {
+        ConvGeometry one = Geometry(shape) with { N = 1 };
+        foreach (bool inputGrad in (bool[])[false, true])
+        {
+            int inC = inputGrad ? one.K : one.C;
+            int outC = inputGrad ? one.C : one.K;
+            int inRows = inputGrad ? one.OutH * one.OutW : one.H * one.W;
+            int outRows = inputGrad ? one.H * one.W : one.OutH * one.OutW;
+            using var x = new Block(11L * inRows * inC, 1);
+            using var w = new Block((long)one.K * one.C * one.R * one.S, 2);
+            using var bias = new Block(outC, 3);
+            float[]? alone = null;
+            foreach (int n in (int[])[1, 2, 3, 8, 11])
+            {
+                var plan = ConvPlan.Create(one with { N = n }, inputGrad, isa, 2, resident: false, ConvAlgorithm.Auto);
+                using var workspace = new Block((plan.WorkspaceBytes + 3) / 4, 0, float.NaN);
+                using var y = new Block((long)n * outRows * outC, 0, Canary);
+
+                // The same image is the last of every batch.
+                plan.Run(
+                    s_pools[2], x.P + ((11L - n) * inRows * inC), inC, w.P, null, inputGrad ? null : bias.P, null, 0, y.P, outC,
+                    (byte*)workspace.P);
+                float[] last = new Span<float>(y.P + ((n - 1L) * outRows * outC), outRows * outC).ToArray();
+                alone ??= last;
+                Assert.True(
+                    MemoryMarshal.AsBytes<float>(last).SequenceEqual(MemoryMarshal.AsBytes<float>(alone)),
+                    $"{plan.Algorithm}: an image of a batch of {n} differs from the image alone");
+            }
+        }
+    }
+
     private static ConvGeometry Geometry(int shape)
     {
         int[] s = s_shapes[shape];

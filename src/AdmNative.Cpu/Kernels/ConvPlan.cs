@@ -17,9 +17,9 @@ internal readonly record struct ConvGeometry(
     /// <summary>Multiplications and additions of any of the three passes, counted the direct way.</summary>
     public double Flops => 2.0 * N * OutH * OutW * K * C * R * S;
 
-    /// <summary>x[rows,inFeatures] by w[outFeatures,inFeatures]: a 1x1 convolution over images of one pixel.</summary>
-    public static ConvGeometry Linear(int rows, int inFeatures, int outFeatures) =>
-        new(rows, 1, 1, inFeatures, outFeatures, 1, 1, 1, 0, 0);
+    /// <summary>x[n,rows,inFeatures] by w[outFeatures,inFeatures]: a 1x1 convolution over images of rows x 1 pixels.</summary>
+    public static ConvGeometry Linear(int n, int rows, int inFeatures, int outFeatures) =>
+        new(n, rows, 1, inFeatures, outFeatures, 1, 1, 1, 0, 0);
 }
 
 /// <summary>How a convolution is computed.</summary>
@@ -98,11 +98,15 @@ internal abstract unsafe class ConvPlan
             ConvAlgorithm.Winograd4 => new WinogradConv<S, V, Winograd4<S, V>>(g, inputGrad, threads, resident),
             ConvAlgorithm.WinogradFew => new WinogradFew<S, V>(g, inputGrad, threads, resident),
             ConvAlgorithm.Winograd2 => new WinogradConv<S, V, Winograd2<S, V>>(g, inputGrad, threads, resident),
-            _ when pointwise && g.N * g.H * g.W <= LinearFewRows<S, V>.MaxRows => new LinearFewRows<S, V>(g, inputGrad),
+            _ when pointwise && g.H * g.W == 1 => new LinearFewRows<S, V>(g, inputGrad),
             _ => new ConvDirect<S, V>(g, inputGrad, threads, resident),
         };
     }
 
+    /// <summary>
+    /// Algorithms whose sums differ are told apart by the size of one image only, so that an image does not depend on the batch it is in.
+    /// The batch size may choose between <see cref="ConvAlgorithm.WinogradFew"/> and <see cref="ConvAlgorithm.Winograd4"/>: they give the same bits.
+    /// </summary>
     private static ConvAlgorithm Choose<S, V>(in ConvGeometry g, bool inputGrad)
         where S : struct, ISimd<V>
         where V : unmanaged

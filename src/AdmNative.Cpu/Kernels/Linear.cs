@@ -3,16 +3,13 @@ using System.Runtime.CompilerServices;
 namespace AdmNative.Cpu.Kernels;
 
 /// <summary>
-/// Linear layers over a handful of rows (time embeddings): bound by reading the weights once, so they are read as they lie, w[M,K] row-major.
+/// Linear layers with one row per image (time embeddings): bound by reading the weights once, so they are read as they lie, w[M,K] row-major.
 /// Forward takes dot products of four weight rows at a time; the input gradient adds weight rows.
 /// </summary>
 internal sealed unsafe class LinearFewRows<S, V> : ConvPlan
     where S : struct, ISimd<V>
     where V : unmanaged
 {
-    /// <summary>Rows up to which this beats packing.</summary>
-    public const int MaxRows = 8;
-
     private const int RowsPerTask = 32;
 
     private readonly int _rows;

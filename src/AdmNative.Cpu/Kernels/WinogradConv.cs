@@ -73,22 +73,17 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
         _widest = widest * w;
         int rows = Gemm<S, V>.RowsFor(widest);
 
-        long weightBytes = (long)e * _ci * _vectors * w * 4;
-        _small = weightBytes <= SmallWeightBytes;
+        _chunk = Chunk(_ci, _co);
+        _chunks = (_ci + _chunk - 1) / _chunk;
+        _small = IsSmall(_ci, _co);
         if (_small)
         {
-            _chunk = _ci;
-            _chunks = 1;
             int target = Math.Max(1, 16 * 16 / w / rows);
             _block = Math.Min(target * rows, Math.Max(1, (_tiles + threads - 1) / threads));
             _us = WinogradLayout.Stride((long)_ci * _widest, _widest);
         }
         else
         {
-            int most = Math.Max(w, (int)(ChunkWeightBytes / ((long)(F.Side + 9) * _widest * 4)) / w * w);
-            _chunks = (_ci + most - 1) / most;
-            _chunk = (((_ci + _chunks - 1) / _chunks) + w - 1) / w * w;
-            _chunks = (_ci + _chunk - 1) / _chunk;
             int fit = Math.Max(rows, (int)(BlockSumBytes / ((long)e * _widest * 4)) / rows * rows);
             int blocks = (_tiles + fit - 1) / fit;
             _block = (((_tiles + blocks - 1) / blocks) + rows - 1) / rows * rows;
@@ -116,6 +111,24 @@ internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
         _sharedElements = _small ? WinogradLayout.Round(e * _us * _panels) : WinogradLayout.Round(e * _vs * _chunks);
         _workerElements = WinogradLayout.Round((_small ? e * _vs : F.Side * _us) + (e * _ms) + scratch);
     }
+
+    /// <summary>Reduced channels summed in one go; the sums of the chunks are added afterwards. Depends on the two numbers of channels only.</summary>
+    public static int Chunk(int ci, int co)
+    {
+        if (IsSmall(ci, co))
+        {
+            return ci;
+        }
+
+        int w = S.Width;
+        Gemm<S, V>.Panels((co + w - 1) / w, out int widest);
+        int most = Math.Max(w, (int)(ChunkWeightBytes / ((long)(F.Side + 9) * widest * w * 4)) / w * w);
+        int chunks = (ci + most - 1) / most;
+        return (((ci + chunks - 1) / chunks) + w - 1) / w * w;
+    }
+
+    private static bool IsSmall(int ci, int co) =>
+        (long)F.Side * F.Side * ci * ((co + S.Width - 1) / S.Width) * S.Width * 4 <= SmallWeightBytes;
 
     /// <inheritdoc/>
     public override string Algorithm => $"winograd{F.Out} {(_small ? "tiles" : "panels")} {_block}x{_chunk}x{_widest}";

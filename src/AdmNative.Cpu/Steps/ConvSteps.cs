@@ -144,9 +144,9 @@ internal sealed unsafe class ConvStep : Step
             Conv2d op => Conv(first, second, op.Stride, op.PadH, op.PadW),
             Conv2dInputGrad op => Conv(op.InputShape, second, op.Stride, op.PadH, op.PadW),
             Conv2dWeightGrad op => Conv(first, op.WeightShape, op.Stride, op.PadH, op.PadW),
-            Linear => Dense(first.Rows, second),
-            LinearInputGrad => Dense(first.Rows, second),
-            LinearWeightGrad op => Dense(first.Rows, op.WeightShape),
+            Linear => Dense(first, second),
+            LinearInputGrad => Dense(first, second),
+            LinearWeightGrad op => Dense(first, op.WeightShape),
             _ => throw new ArgumentException($"not a convolution: {node}"),
         };
     }
@@ -158,7 +158,7 @@ internal sealed unsafe class ConvStep : Step
     private static ConvGeometry Conv(Shape x, Shape w, int stride, int padH, int padW) =>
         new(x[0], x[1], x[2], x[3], w[0], w[2], w[3], stride, padH, padW);
 
-    private static ConvGeometry Dense(long rows, Shape w) => ConvGeometry.Linear(checked((int)rows), w[1], w[0]);
+    private static ConvGeometry Dense(Shape x, Shape w) => ConvGeometry.Linear(x[0], checked((int)(x.Rows / x[0])), w[1], w[0]);
 }
 
 /// <summary>Weight gradient of a convolution or linear layer.</summary>
