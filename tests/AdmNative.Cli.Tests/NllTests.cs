@@ -18,9 +18,9 @@ public sealed class NllTests
         Assert.Equal((4, 4, 4), (vb.Length, mse.Length, x.Length));
         // The prior's share of a cosine schedule is far below a millionth of a bit.
         Assert.Equal((double)a["bpd"]!, vb.Sum(), 1e-4 * vb.Sum());
-        // Another batch size may choose kernels that round differently: the agreement asked of any evaluation.
-        Assert.Equal((double)a["bpd"]!, (double)b["bpd"]!, 1e-4 * vb.Sum());
-        Assert.All(vb.Zip(Terms(temp["b"], "vb_terms.npz")), p => Assert.Equal(p.First, p.Second, 1e-4 * vb.Max()));
+        // The terms of a sample are equal; only their mean is summed in another order.
+        Assert.Equal((double)a["bpd"]!, (double)b["bpd"]!, 1e-6 * vb.Sum());
+        Assert.All(vb.Zip(Terms(temp["b"], "vb_terms.npz")), p => Assert.Equal(p.First, p.Second, 1e-6 * vb.Max()));
         Assert.All([.. vb, .. mse, .. x], v => Assert.True(double.IsFinite(v) && v >= 0));
     }
 

@@ -28,8 +28,7 @@ internal sealed class RunSettings
     }
 
     /// <summary>
-    /// Command, random numbers, device and batch size. The noise of an image does not depend on the batch size, but the device may
-    /// choose other kernels for other sizes, whose results differ in rounding.
+    /// Command, random numbers, device and batch size: images do not depend on the batch size, but the files of finished batches do.
     /// </summary>
     public static RunSettings Of(string verb, ulong seed, ulong? torchSeed, int batchSize, string device)
     {
