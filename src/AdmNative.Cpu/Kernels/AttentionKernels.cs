@@ -35,6 +35,9 @@ internal static unsafe class AttentionKernels<S, V>
     /// <summary>Keys per block: their scores for one tile of queries stay in the first-level cache.</summary>
     private const int KeyBlock = 256;
 
+    /// <summary>Rows that <see cref="Softmax"/> takes at a time; divides every tile height.</summary>
+    private const int SoftmaxRows = 4;
+
     /// <summary>Below every score, and finite, so that differences of tops are never NaN.</summary>
     private const float Lowest = -3e38f;
 
@@ -92,11 +95,11 @@ internal static unsafe class AttentionKernels<S, V>
                 TileKernels<S, V>.Multiply(
                     height, panels, head.Depth, q, row, 1, keyPanels, l.KeyPanel, scores, KeyBlock, false);
                 float* rows = result + (i * l.ResultStride);
-                for (int r = 0; r < height; r++)
+                for (int r = 0; r < height; r += SoftmaxRows)
                 {
-                    float* line = scores + (r * KeyBlock);
-                    Hide(line, count, panels * w);
-                    Softmax(line, panels, head.Scale, top + i + r, sum + i + r, rows + (r * l.ResultStride), l.DepthPanels, key == 0);
+                    Softmax(
+                        scores + (r * KeyBlock), count, panels, head.Scale, top + i + r, sum + i + r, rows + (r * l.ResultStride),
+                        l.ResultStride, l.DepthPanels, key == 0);
                 }
 
                 TileKernels<S, V>.Multiply(
@@ -123,59 +126,86 @@ internal static unsafe class AttentionKernels<S, V>
         new Span<float>(to + ((long)count * head.Depth), (height - count) * head.Depth).Clear();
     }
 
-    /// <summary>Scores of keys that are not there.</summary>
-    private static void Hide(float* scores, int count, int padded)
-    {
-        for (int j = count; j < padded; j++)
-        {
-            scores[j] = Lowest;
-        }
-    }
-
     /// <summary>
-    /// Turns a row of scores into weights exp(scale s - top) under the new running top, the rounded scale * largest score; updates top,
+    /// Turns rows of scores into weights exp(scale s - top) under the new running top, the rounded scale * largest score; updates top,
     /// sum and, if the top moved, the result so far. Every use of a top is of the same rounded number, so that its rounding cancels.
+    /// Four rows at a time, since the steps of one depend on each other.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Softmax(float* scores, int panels, float scale, float* top, float* sum, float* result, int resultPanels, bool first)
+    private static void Softmax(
+        float* scores, int count, int panels, float scale, float* top, float* sum, float* result, long resultStride, int resultPanels,
+        bool first)
     {
-        int w = S.Width;
-        V m0 = S.Load(scores), m1 = m0;
-        int p = 1;
-        for (; p + 2 <= panels; p += 2)
+        int w = S.Width, end = panels * w;
+        float* row0 = scores;
+        float* row1 = row0 + KeyBlock;
+        float* row2 = row1 + KeyBlock;
+        float* row3 = row2 + KeyBlock;
+        for (int j = count; j < end; j++)
         {
-            m0 = S.MaxNative(m0, S.Load(scores + (p * w)));
-            m1 = S.MaxNative(m1, S.Load(scores + ((p + 1) * w)));
+            // Keys that are not there.
+            row0[j] = row1[j] = row2[j] = row3[j] = Lowest;
         }
 
-        if (p < panels)
+        V a = S.Load(row0), b = S.Load(row1), c = S.Load(row2), d = S.Load(row3);
+        for (int j = w; j < end; j += w)
         {
-            m0 = S.MaxNative(m0, S.Load(scores + (p * w)));
+            a = S.MaxNative(a, S.Load(row0 + j));
+            b = S.MaxNative(b, S.Load(row1 + j));
+            c = S.MaxNative(c, S.Load(row2 + j));
+            d = S.MaxNative(d, S.Load(row3 + j));
         }
 
-        float old = *top, now = Math.Max(old, scale * S.MaxAcross(S.MaxNative(m0, m1)));
-        V s = S.Broadcast(scale), shift = S.Broadcast(-now);
-        V total = S.Zero;
-        for (p = 0; p < panels; p++)
+        float* old = stackalloc float[SoftmaxRows];
+        for (int r = 0; r < SoftmaxRows; r++)
         {
-            V weight = MathKernels<S, V>.ExpNonPositive(S.Fma(S.Load(scores + (p * w)), s, shift));
-            total = S.Add(total, weight);
-            S.Store(scores + (p * w), weight);
+            old[r] = top[r];
         }
 
-        if (!first && now != old)
+        top[0] = Math.Max(old[0], scale * S.MaxAcross(a));
+        top[1] = Math.Max(old[1], scale * S.MaxAcross(b));
+        top[2] = Math.Max(old[2], scale * S.MaxAcross(c));
+        top[3] = Math.Max(old[3], scale * S.MaxAcross(d));
+        V s = S.Broadcast(scale), shift0 = S.Broadcast(-top[0]), shift1 = S.Broadcast(-top[1]);
+        V shift2 = S.Broadcast(-top[2]), shift3 = S.Broadcast(-top[3]);
+        (a, b, c, d) = (S.Zero, S.Zero, S.Zero, S.Zero);
+        for (int j = 0; j < end; j += w)
         {
-            float fade = MathF.Exp(old - now);
-            *sum *= fade;
-            V f = S.Broadcast(fade);
-            for (int i = 0; i < resultPanels; i++)
+            V e = MathKernels<S, V>.ExpNonPositive(S.Fma(S.Load(row0 + j), s, shift0));
+            V f = MathKernels<S, V>.ExpNonPositive(S.Fma(S.Load(row1 + j), s, shift1));
+            V g = MathKernels<S, V>.ExpNonPositive(S.Fma(S.Load(row2 + j), s, shift2));
+            V h = MathKernels<S, V>.ExpNonPositive(S.Fma(S.Load(row3 + j), s, shift3));
+            a = S.Add(a, e);
+            b = S.Add(b, f);
+            c = S.Add(c, g);
+            d = S.Add(d, h);
+            S.Store(row0 + j, e);
+            S.Store(row1 + j, f);
+            S.Store(row2 + j, g);
+            S.Store(row3 + j, h);
+        }
+
+        if (!first)
+        {
+            for (int r = 0; r < SoftmaxRows; r++)
             {
-                S.Store(result + (i * w), S.Mul(f, S.Load(result + (i * w))));
+                if (top[r] != old[r])
+                {
+                    float fade = MathF.Exp(old[r] - top[r]);
+                    sum[r] *= fade;
+                    V f = S.Broadcast(fade);
+                    for (int i = 0; i < resultPanels * w; i += w)
+                    {
+                        S.Store(result + (r * resultStride) + i, S.Mul(f, S.Load(result + (r * resultStride) + i)));
+                    }
+                }
             }
         }
 
-        *top = now;
-        *sum += S.Sum(total);
+        sum[0] += S.Sum(a);
+        sum[1] += S.Sum(b);
+        sum[2] += S.Sum(c);
+        sum[3] += S.Sum(d);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
