@@ -7,7 +7,7 @@ namespace AdmNative.Cpu.Kernels;
 /// Two loop orders. Small layers (all transformed weights fit in cache): weights are transformed once, then each task takes a block of tiles
 /// through input transform, products and output transform. Large layers: input tiles are transformed once, then each task takes a panel of
 /// output channels, transforms its weights chunk by chunk of reduced channels, and runs all its tiles over them.
-/// Transformed weights are never kept between runs: they are four times the memory, and reading them back costs more than making them.
+/// Transformed weights are not kept between runs: they would take four times the memory of the weights.
 /// </remarks>
 internal sealed unsafe class WinogradConv<S, V, F> : ConvPlan
     where S : struct, ISimd<V>
