@@ -76,8 +76,51 @@ internal sealed unsafe class PtxRun : IDisposable
             }
         }
 
+        byte[][] before = Snapshot();
         Last = new GridRunner(Memory, _image).Run(lowered, shape, block, Options);
+        if (CompareEngines)
+        {
+            byte[][] after = Snapshot();
+            EngineRun.AssertEqual(Without(EngineKind.Interpreter), Without(EngineKind.Jit), kernel);
+            Restore(after);
+        }
+
         return Last;
+
+        EngineRun Without(EngineKind engine)
+        {
+            Restore(before);
+            LaunchOptions options = Options with { Checks = Checks.None, Counters = false, Engine = engine, Threads = 1 };
+            LaunchReport report = new GridRunner(Memory, _image).Run(lowered, shape, block, options);
+            return new EngineRun(report, Snapshot());
+        }
+    }
+
+    /// <summary>Every launch is repeated without checks by both engines, which must agree on every bit of memory and on the report.</summary>
+    public bool CompareEngines { get; set; } = true;
+
+    /// <summary>Bytes of every live allocation, and which of them count as written.</summary>
+    private byte[][] Snapshot() =>
+    [
+        .. Memory.Allocations.Select(a => a.Freed ? [] : new ReadOnlySpan<byte>(a.Host, (int)a.Bytes).ToArray()),
+        .. Memory.Allocations.Select(a => a.Written is null ? [] : MemoryMarshal.AsBytes(a.Written.AsSpan()).ToArray()),
+    ];
+
+    private void Restore(byte[][] snapshot)
+    {
+        for (int i = 0; i < Memory.Allocations.Count; i++)
+        {
+            Allocation a = Memory.Allocations[i];
+            if (!a.Freed)
+            {
+                snapshot[i].CopyTo(new Span<byte>(a.Host, (int)a.Bytes));
+            }
+
+            if (a.Written is not null)
+            {
+                snapshot[Memory.Allocations.Count + i].CopyTo(MemoryMarshal.AsBytes(a.Written.AsSpan()));
+            }
+        }
     }
 
     public LaunchReport Launch(string kernel, int grid, int block, params ReadOnlySpan<object> arguments) =>

@@ -17,6 +17,9 @@ internal sealed unsafe partial class Interpreter : IDisposable
     /// <summary>Micro-ops after which a warp whose other lanes stand still lets them run once, and a warp yields to the next.</summary>
     private const long Patience = 100_000;
 
+    /// <summary>Lane steps a thread collects before it adds them to the launch's.</summary>
+    private const long SettleSteps = 1 << 16;
+
     private readonly Launch _launch;
     private readonly Kernel _kernel;
     private readonly MicroOp* _code;
@@ -55,6 +58,7 @@ internal sealed unsafe partial class Interpreter : IDisposable
         _counting = launch.Options.Counters;
         _trackRegisters = (_checks & Checks.UninitialisedRegisters) != 0;
         _policy = launch.Options.Schedule;
+        _compiled = launch.Compiled ? launch.Program.Compiled : null;
         _noise = new ApproxNoise(launch.Options.ApproxNoise, launch.Options.Seed);
         _counts = new SiteCounts[launch.Program.Length];
         _scratch = _kernel.Rows;
@@ -251,7 +255,15 @@ internal sealed unsafe partial class Interpreter : IDisposable
             }
 
             (int block, uint mask) = w.Take(pick);
-            RunBlocks(w, block, mask, single: pick != 0);
+            if (_compiled is null)
+            {
+                RunBlocks(w, block, mask, single: pick != 0);
+            }
+            else
+            {
+                RunCompiled(_compiled, w, block, mask, single: pick != 0);
+            }
+
             if (_launch.Stopped)
             {
                 throw new LaunchStoppedException();
@@ -283,6 +295,7 @@ internal sealed unsafe partial class Interpreter : IDisposable
             bool ends = _code[last].Code is >= OpCode.Branch and <= OpCode.BarReduce;
             int stop = ends ? last : end;
             RunStraight(b.Start, stop, mask);
+            _site = last;
             w.Instructions += b.Count;
             w.Stale += w.Count > 0 ? b.Count : 0;
             budget -= b.Count;
@@ -290,7 +303,6 @@ internal sealed unsafe partial class Interpreter : IDisposable
             int next = b.FallThrough;
             if (ends)
             {
-                _site = last;
                 if (!Transfer(w, _code + last, ref next, ref mask))
                 {
                     return;
@@ -310,7 +322,7 @@ internal sealed unsafe partial class Interpreter : IDisposable
     private void Settle(long steps, bool force)
     {
         _pendingSteps += steps;
-        if (!force && _pendingSteps < 1 << 16 && _pendingSteps < _launch.Options.StepBudget)
+        if (!force && _pendingSteps < SettleSteps && _pendingSteps < _launch.Options.StepBudget)
         {
             return;
         }

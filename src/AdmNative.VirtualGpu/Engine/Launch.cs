@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text;
 using AdmNative.Cuda;
 using AdmNative.VirtualGpu.Ir;
@@ -44,6 +45,9 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
 
     public int SharedBytes => Kernel.UsesDynamicShared ? Kernel.DynamicSharedOffset + (int)Shape.SharedBytes : Kernel.StaticSharedBytes;
 
+    /// <summary>True when compiled code runs.</summary>
+    public bool Compiled { get; } = Compiles(options);
+
     /// <summary>True when several host threads run CTAs: atomics take the lock.</summary>
     public bool Parallel { get; set; }
 
@@ -59,6 +63,27 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
     public long Rotations => Interlocked.Read(ref _rotations);
 
     public string Output => _output.ToString();
+
+    /// <summary>
+    /// Whether the options ask for compiled code. It neither checks nor counts, so by itself it is chosen for launches without either only.
+    /// </summary>
+    /// <exception cref="ArgumentException">The compiler is demanded together with what it does not do.</exception>
+    private static bool Compiles(LaunchOptions options)
+    {
+        bool possible = RuntimeFeature.IsDynamicCodeCompiled;
+        switch (options.Engine)
+        {
+            case EngineKind.Auto: return possible && options.Checks == Checks.None && !options.Counters;
+            case EngineKind.Interpreter: return false;
+            case EngineKind.Jit when options.Checks != Checks.None:
+                throw new ArgumentException($"compiled code does no checks, and the options ask for {options.Checks}: take Checks.None, or the interpreter");
+            case EngineKind.Jit when options.Counters:
+                throw new ArgumentException("compiled code does not count: take Counters = false, or the interpreter");
+            case EngineKind.Jit when !possible:
+                throw new PlatformNotSupportedException("this runtime cannot compile at run time: take the interpreter");
+            default: return true;
+        }
+    }
 
     public void CountRotation() => Interlocked.Increment(ref _rotations);
 

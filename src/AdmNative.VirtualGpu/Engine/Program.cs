@@ -30,6 +30,7 @@ internal sealed unsafe class KernelProgram
     private readonly MicroOp[] _code;
     private readonly nint[] _handlers;
     private readonly int[] _lists;
+    private Jit.CompiledKernel? _compiled;
 
     private KernelProgram(Kernel kernel)
     {
@@ -108,6 +109,8 @@ internal sealed unsafe class KernelProgram
     /// <summary>The same for global memory.</summary>
     public int GlobalShift { get; }
 
+    /// <summary>Compiled code, shared by all launches.</summary>
+    public Jit.CompiledKernel Compiled => _compiled ?? Interlocked.CompareExchange(ref _compiled, new Jit.CompiledKernel(this), null) ?? _compiled;
 
     public static KernelProgram Of(Kernel kernel) => s_cache.GetValue(kernel, static k => new KernelProgram(k));
 }
