@@ -22,6 +22,7 @@ internal static class AdmProgram
             ConvertCheckpoint.Create(host),
             ReplayCase.Create(host),
             BenchVerb.Create(host),
+            PtxVerb.Create(host),
         };
         foreach (Option option in root.Options)
         {
@@ -74,7 +75,7 @@ internal static class AdmProgram
     {
         UsageException or ConfigException => ExitCode.Usage,
         DeviceUnavailableException => ExitCode.DeviceUnavailable,
-        CheckpointException or ShapeException or FileNotFoundException or DirectoryNotFoundException => ExitCode.BadInput,
+        CheckpointException or ShapeException or PtxFileException or FileNotFoundException or DirectoryNotFoundException => ExitCode.BadInput,
         NumericException => ExitCode.NonFinite,
         OperationCanceledException => ExitCode.Cancelled,
         _ => ExitCode.Failed,
@@ -83,7 +84,7 @@ internal static class AdmProgram
     private static string MessageOf(Exception e) => e switch
     {
         OutOfMemoryException => $"out of memory ({e.Message}); try a smaller --batch_size",
-        UsageException or ConfigException or DeviceUnavailableException or NumericException or ShapeException
+        UsageException or ConfigException or DeviceUnavailableException or NumericException or ShapeException or PtxFileException
             or OperationCanceledException or IOException or UnauthorizedAccessException => e.Message,
         _ => $"internal error, please report it with the command line: {e}",
     };

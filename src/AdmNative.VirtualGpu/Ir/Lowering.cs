@@ -43,7 +43,23 @@ internal sealed partial class Lowering
         return new Lowering(module, inlined).Run(entry);
     }
 
-    private Kernel Run(PtxFunction entry)
+    /// <summary>Lowers a function to see whether it can be: every instruction that cannot is an error in the list.</summary>
+    /// <returns>A kernel, with no code if there are errors; null when not even its variables could be placed.</returns>
+    public static Kernel? TryLower(PtxModule module, PtxFunction function, List<PtxException> errors)
+    {
+        try
+        {
+            PtxFunction inlined = Inliner.Inline(module, function);
+            return new Lowering(module, inlined).Run(function, errors);
+        }
+        catch (PtxException e)
+        {
+            errors.Add(e);
+            return null;
+        }
+    }
+
+    private Kernel Run(PtxFunction entry, List<PtxException>? errors = null)
     {
         PlaceRegisters();
         KernelParameter[] parameters = PlaceVariables();
@@ -55,14 +71,21 @@ internal sealed partial class Lowering
         {
             starts[i] = _code.Count;
             _at = _function.Body[i];
-            Instruction();
+            try
+            {
+                Instruction();
+            }
+            catch (PtxException e) when (errors is not null)
+            {
+                errors.Add(e);
+            }
         }
 
         starts[^1] = _code.Count;
         MicroOp end = Op(OpCode.Exit); // falling off the end is ret, whatever guards the last instruction
         end.Line = _function.Body.Count > 0 ? _at.Line : entry.Line;
         _code.Add(end);
-        (MicroOp[] code, Block[] blocks) = Cut(starts);
+        (MicroOp[] code, Block[] blocks) = errors is { Count: > 0 } ? ([], []) : Cut(starts);
 
         // Constants were given rows from registerRows up as they were met.
         return new Kernel
@@ -127,7 +150,9 @@ internal sealed partial class Lowering
             Symbol(p, offset);
         }
 
-        foreach (PtxVariable v in _module.Globals.Where(g => g.Space == PtxSpace.Shared).Concat(_function.Variables))
+        // A module's shared variables cost only the entries that name them.
+        HashSet<string> named = [.. _function.Body.SelectMany(i => i.Operands).SelectMany(o => (IEnumerable<PtxOperand>)[o, .. o.Elements]).Select(o => o.Name)];
+        foreach (PtxVariable v in _module.Globals.Where(g => g.Space == PtxSpace.Shared && named.Contains(g.Name)).Concat(_function.Variables))
         {
             switch (v.Space)
             {

@@ -7,8 +7,12 @@ public sealed class PtxException : Exception
     public PtxException(int line, string message) : base($"line {line}: {message}")
     {
         Line = line;
+        Problem = message;
     }
 
     /// <summary>Line of the PTX text, from 1.</summary>
     public int Line { get; }
+
+    /// <summary>The message without the line.</summary>
+    public string Problem { get; }
 }

@@ -14,6 +14,9 @@ public sealed class PtxParser
 
     private const int MaxScopeDepth = 256;
 
+    /// <summary>Errors collected before a parse gives up.</summary>
+    private const int MaxErrors = 1000;
+
     private readonly List<Token> _tokens;
     private readonly PtxModule _module = new();
     private int _at;
@@ -25,10 +28,12 @@ public sealed class PtxParser
     private readonly List<(PtxInstruction Instruction, string Name)> _pendingLabels = [];
     private int _file;
     private int _sourceLine;
+    private readonly List<PtxException>? _errors;
 
-    private PtxParser(string text)
+    private PtxParser(string text, List<PtxException>? errors)
     {
         _tokens = PtxLexer.Tokenize(text);
+        _errors = errors;
     }
 
     private Token Now => _tokens[_at];
@@ -38,9 +43,82 @@ public sealed class PtxParser
     public static PtxModule Parse(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
-        var parser = new PtxParser(text);
+        var parser = new PtxParser(text, null);
         parser.Module();
         return parser._module;
+    }
+
+    /// <summary>Parses as much as can be understood: an error costs its statement only and is added to the list.</summary>
+    internal static PtxModule Parse(string text, List<PtxException> errors)
+    {
+        try
+        {
+            var parser = new PtxParser(text, errors);
+            try
+            {
+                parser.Module();
+            }
+            catch (PtxException e)
+            {
+                errors.Add(e);
+            }
+
+            return parser._module;
+        }
+        catch (PtxException e) // from the lexer: nothing is known
+        {
+            errors.Add(e);
+            return new PtxModule();
+        }
+    }
+
+    private bool Collect(PtxException e)
+    {
+        if (_errors is null || _errors.Count >= MaxErrors)
+        {
+            return false;
+        }
+
+        _errors.Add(e);
+        return true;
+    }
+
+    /// <summary>Behind the statement that began at the token: its semicolon, or the brace that closes the scope around it.</summary>
+    private void SkipStatement(int start)
+    {
+        int depth = 0;
+        for (int i = start; ; i++)
+        {
+            Token token = _tokens[i];
+            if (token.Kind == TokenKind.End || (token.Is('}') && depth == 0))
+            {
+                _at = i;
+                return;
+            }
+
+            if (token.Is(';'))
+            {
+                _at = i + 1;
+                return;
+            }
+
+            depth += token.Is('{') ? 1 : token.Is('}') ? -1 : 0;
+        }
+    }
+
+    /// <summary>The next directive at module level that can begin a declaration.</summary>
+    private void SkipDeclaration(int start)
+    {
+        int depth = 0;
+        for (_at = Math.Max(_at, start + 1); Now.Kind != TokenKind.End; _at++)
+        {
+            depth = Math.Max(0, depth + (Now.Is('{') ? 1 : Now.Is('}') ? -1 : 0));
+            if (depth == 0 && Now.Kind == TokenKind.Dotted
+                && Now.Text is "visible" or "extern" or "weak" or "common" or "entry" or "func" or "global" or "const" or "shared" or "file" or "section")
+            {
+                return;
+            }
+        }
     }
 
     private void Module()
@@ -52,7 +130,16 @@ public sealed class PtxParser
 
         while (Now.Kind != TokenKind.End)
         {
-            ModuleStatement();
+            int start = _at;
+            try
+            {
+                ModuleStatement();
+            }
+            catch (PtxException e) when (Collect(e))
+            {
+                _function = null;
+                SkipDeclaration(start);
+            }
         }
 
         if (_module.Target.Length == 0)
@@ -402,7 +489,15 @@ public sealed class PtxParser
             }
             else
             {
-                Statement(function);
+                int start = _at;
+                try
+                {
+                    Statement(function);
+                }
+                catch (PtxException e) when (Collect(e))
+                {
+                    SkipStatement(start);
+                }
             }
         }
 
@@ -410,7 +505,11 @@ public sealed class PtxParser
         {
             if (!function.Labels.ContainsKey(label) && !function.BranchTargets.ContainsKey(label))
             {
-                throw new PtxException(instruction.Line, $"unknown label or name '{label}'");
+                var error = new PtxException(instruction.Line, $"unknown label or name '{label}'");
+                if (!Collect(error))
+                {
+                    throw error;
+                }
             }
         }
 
