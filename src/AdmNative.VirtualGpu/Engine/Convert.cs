@@ -156,6 +156,12 @@ internal static unsafe class Convert
             bits = BitConverter.SingleToUInt32Bits(FloatOps.Flush(BitConverter.UInt32BitsToSingle((uint)bits)));
         }
 
+        if ((op.Flags & OpFlags.SatFinite) != 0)
+        {
+            double result = ToDouble(op.Type, bits);
+            bits = double.IsInfinity(result) ? bits - (op.Type == PtxType.TF32 ? 0x2000u : 1) : bits; // the pattern below infinity is the largest finite number
+        }
+
         return (op.Flags & OpFlags.Sat) != 0 ? Saturate(bits, op.Type) : bits;
     }
 

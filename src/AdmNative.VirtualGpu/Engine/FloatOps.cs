@@ -70,7 +70,7 @@ internal static unsafe class FloatOps
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Apply<TOp>(uint* d, uint* a, uint* b, uint* c, OpFlags flags, uint mask) where TOp : struct, IFloat
     {
-        if ((flags & (OpFlags.Ftz | OpFlags.Sat | OpFlags.Nan | OpFlags.AbsInputs)) == 0)
+        if ((flags & (OpFlags.Ftz | OpFlags.Sat | OpFlags.Nan | OpFlags.XorSign)) == 0)
         {
             LaneOps.Store(
                 d,
@@ -96,13 +96,15 @@ internal static unsafe class FloatOps
             c = Flush(c);
         }
 
-        if ((flags & OpFlags.AbsInputs) != 0)
+        Vector512<float> sign = default;
+        if ((flags & OpFlags.XorSign) != 0)
         {
+            sign = ((a.AsUInt32() ^ b.AsUInt32()) & Vector512.Create(0x8000_0000u)).AsSingle();
             a = Vector512.Abs(a);
             b = Vector512.Abs(b);
         }
 
-        Vector512<float> r = TOp.V(a, b, c);
+        Vector512<float> r = TOp.V(a, b, c) | sign;
         if ((flags & OpFlags.Nan) != 0)
         {
             Vector512<float> ordered = Vector512.Equals(a, a) & Vector512.Equals(b, b);

@@ -137,7 +137,14 @@ internal static unsafe class HalfOps
         }
 
         Vector512<float> x = TFormat.Widen(a), y = TFormat.Widen(b);
-        Vector512<float> r = TOp.V(x, y, TFormat.Widen(c));
+        Vector512<float> sign = default;
+        if ((flags & OpFlags.XorSign) != 0)
+        {
+            sign = ((x.AsUInt32() ^ y.AsUInt32()) & Vector512.Create(0x8000_0000u)).AsSingle();
+            (x, y) = (Vector512.Abs(x), Vector512.Abs(y));
+        }
+
+        Vector512<float> r = TOp.V(x, y, TFormat.Widen(c)) | sign;
         if ((flags & OpFlags.Nan) != 0)
         {
             r = Vector512.ConditionalSelect(Vector512.Equals(x, x) & Vector512.Equals(y, y), r, Vector512.Create(float.NaN));

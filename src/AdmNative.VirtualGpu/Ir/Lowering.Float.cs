@@ -199,8 +199,15 @@ internal sealed partial class Lowering
         Modifiers mods = Mods();
         (Rounding Mode, bool Integral)? rounding = mods.TakeRounding();
         OpFlags flags = (mods.Take("ftz") ? OpFlags.Ftz : 0) | (mods.Take("sat") ? OpFlags.Sat : 0) | (mods.Take("relu") ? OpFlags.Relu : 0);
+        flags |= mods.Take("satfinite") ? OpFlags.SatFinite : 0;
         PtxType source = mods.Type(), target = mods.Type();
         mods.End();
+        if ((flags & (OpFlags.Relu | OpFlags.SatFinite)) != 0
+            && (source != PtxType.F32 || target is not (PtxType.F16 or PtxType.BF16 or PtxType.F16x2 or PtxType.BF16x2 or PtxType.TF32)))
+        {
+            throw Bad("has .relu or .satfinite on types that do not have it");
+        }
+
         if (target is PtxType.F16x2 or PtxType.BF16x2)
         {
             OperandCount(3);

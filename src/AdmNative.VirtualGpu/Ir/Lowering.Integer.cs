@@ -324,7 +324,14 @@ internal sealed partial class Lowering
         PtxType type = mods.Type();
         if (type.IsFloat())
         {
-            OpFlags flags = (mods.Take("NaN") ? OpFlags.Nan : 0) | (mods.Take("abs") ? OpFlags.AbsInputs : 0);
+            OpFlags flags = mods.Take("NaN") ? OpFlags.Nan : 0;
+            bool xorSign = mods.Take("xorsign"), abs = mods.Take("abs");
+            if (xorSign != abs || ((xorSign || flags != OpFlags.None) && type == PtxType.F64))
+            {
+                throw Bad("is not supported: .xorsign and .abs go together, and f64 has neither them nor .NaN");
+            }
+
+            flags |= xorSign ? OpFlags.XorSign : 0;
             FloatBinary(mods, type, min ? OpCode.MinF32 : OpCode.MaxF32, min ? OpCode.MinF64 : OpCode.MaxF64, min ? OpCode.MinHalf : OpCode.MaxHalf, flags);
             return;
         }
@@ -566,6 +573,11 @@ internal sealed partial class Lowering
         PtxOperand d = Operand(0);
         if (isSetp)
         {
+            if (d.Kind == PtxOperandKind.Pair && source is PtxType.F16 or PtxType.BF16)
+            {
+                throw Bad("has no second predicate for scalar halves");
+            }
+
             if (d.Kind == PtxOperandKind.Pair)
             {
                 op.D = d.Register < 0 ? -1 : DestPredicate(new PtxOperand(PtxOperandKind.Register) { Register = d.Register });

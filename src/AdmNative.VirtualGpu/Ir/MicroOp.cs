@@ -124,8 +124,11 @@ internal enum OpFlags : uint
     /// <summary>setp and selp-like ops: second destination is wanted.</summary>
     Volatile = 16384,
 
-    /// <summary>min/max of magnitudes: .xorsign is not provided, .abs is.</summary>
-    AbsInputs = 32768,
+    /// <summary>min/max.xorsign.abs: of the magnitudes, under the product of the signs.</summary>
+    XorSign = 32768,
+
+    /// <summary>cvt: what overflows becomes the largest finite number.</summary>
+    SatFinite = 65536,
 }
 
 /// <summary>
