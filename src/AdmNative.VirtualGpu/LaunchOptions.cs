@@ -134,4 +134,7 @@ public sealed record LaunchOptions
 
     /// <summary>Findings kept; further ones are only counted.</summary>
     public int MaxFindings { get; init; } = 100;
+
+    /// <summary>Asks the launch to end early: it throws <see cref="OperationCanceledException"/> and leaves memory as far as it got.</summary>
+    public CancellationToken Stop { get; init; }
 }

@@ -88,7 +88,12 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
     public void CountRotation() => Interlocked.Increment(ref _rotations);
 
     /// <summary>Adds steps; true when the budget is spent.</summary>
-    public bool Spend(long steps) => Interlocked.Add(ref _steps, steps) > Options.StepBudget;
+    /// <exception cref="OperationCanceledException">The caller asked the launch to end.</exception>
+    public bool Spend(long steps)
+    {
+        Options.Stop.ThrowIfCancellationRequested();
+        return Interlocked.Add(ref _steps, steps) > Options.StepBudget;
+    }
 
     public void Print(string text)
     {
