@@ -111,6 +111,21 @@ public sealed record Counters
     /// <summary>Floating-point operations outside tensor cores: add and multiply 1, fused 2, packed halves twice that.</summary>
     public long Flops { get; init; }
 
+    /// <summary>The part of <see cref="Flops"/> done in f64.</summary>
+    public long F64Flops { get; init; }
+
+    /// <summary>The part of <see cref="Flops"/> done in f16 and bf16.</summary>
+    public long HalfFlops { get; init; }
+
+    /// <summary>Special-function results: instructions times lanes.</summary>
+    public long SpecialFunctionLanes { get; init; }
+
+    /// <summary>
+    /// Distinct 32-byte sectors of global and constant memory the whole launch read or wrote: what has to move when every repeated access is served
+    /// by a cache. Of the launch only; 0 in the shares of source lines.
+    /// </summary>
+    public long GlobalFootprintSectors { get; init; }
+
     /// <summary>Floating-point (or integer) operations of tensor cores: 2 M N K each.</summary>
     public long MmaFlops { get; init; }
 
@@ -160,6 +175,10 @@ public sealed record Counters
             Atomics = a.Atomics + b.Atomics,
             AtomicClashes = a.AtomicClashes + b.AtomicClashes,
             Flops = a.Flops + b.Flops,
+            F64Flops = a.F64Flops + b.F64Flops,
+            HalfFlops = a.HalfFlops + b.HalfFlops,
+            SpecialFunctionLanes = a.SpecialFunctionLanes + b.SpecialFunctionLanes,
+            GlobalFootprintSectors = a.GlobalFootprintSectors + b.GlobalFootprintSectors,
             MmaFlops = a.MmaFlops + b.MmaFlops,
         };
     }

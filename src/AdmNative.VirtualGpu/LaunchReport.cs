@@ -1,3 +1,5 @@
+using AdmNative.Cuda;
+
 namespace AdmNative.VirtualGpu;
 
 /// <summary>What a launch did.</summary>
@@ -8,6 +10,12 @@ public sealed class LaunchReport
 
     /// <summary>False when a trap, a deadlock or the step budget ended the launch early.</summary>
     public required bool Completed { get; init; }
+
+    /// <summary>
+    /// What hardware would report: Success, or the error of the worst fault among the findings (a wrong address, a misaligned one, a trap,
+    /// a launch that never ends). Findings that hardware would not notice leave it at Success.
+    /// </summary>
+    public CudaStatus Status { get; init; }
 
     /// <summary>Bugs found, each instruction and check once.</summary>
     public required IReadOnlyList<Finding> Findings { get; init; }

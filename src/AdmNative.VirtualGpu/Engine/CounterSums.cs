@@ -103,6 +103,9 @@ internal static class CounterSums
             Atomics = s.Atomics,
             AtomicClashes = s.AtomicClashes,
             Flops = FlopsOf(op) * s.Lanes,
+            F64Flops = Of(Class.F64, FlopsOf(op) * s.Lanes),
+            HalfFlops = Of(Class.F16, FlopsOf(op) * s.Lanes),
+            SpecialFunctionLanes = Of(Class.Special, s.Lanes),
             MmaFlops = mma * s.Warps,
         };
     }

@@ -6,6 +6,9 @@ namespace AdmNative.VirtualGpu.Engine;
 /// <summary>One device allocation, with the shadow the checks need.</summary>
 internal sealed unsafe class Allocation
 {
+    private readonly Lock _touchLock = new();
+    private long _touchedLaunch;
+
     public Allocation(long address, long bytes, string name)
     {
         Address = address;
@@ -39,6 +42,38 @@ internal sealed unsafe class Allocation
 
     /// <summary>CTA + 1 that read each granule; -1 = several.</summary>
     public int[]? LastReader { get; set; }
+
+    /// <summary>One bit per 32-byte sector the launch <see cref="TouchedLaunch"/> read or wrote.</summary>
+    public ulong[]? Touched { get; private set; }
+
+    public long TouchedLaunch => Volatile.Read(ref _touchedLaunch);
+
+    /// <summary>Marks the sectors from first to last (counted from byte 0) as touched by a launch.</summary>
+    public void Touch(long launch, long first, long last)
+    {
+        if (TouchedLaunch != launch)
+        {
+            lock (_touchLock)
+            {
+                if (TouchedLaunch != launch)
+                {
+                    Touched = new ulong[(((Bytes + 31) >> 5) + 63) >> 6];
+                    Volatile.Write(ref _touchedLaunch, launch);
+                }
+            }
+        }
+
+        ulong[] bits = Touched!;
+        for (long s = first; s <= last; s++)
+        {
+            ref ulong word = ref bits[s >> 6];
+            ulong bit = 1UL << (int)(s & 63);
+            if ((word & bit) == 0)
+            {
+                Interlocked.Or(ref word, bit);
+            }
+        }
+    }
 
     /// <summary>Starts to remember which bytes were written; until then all count as written.</summary>
     public void TrackWrites() => Written ??= new ulong[(Bytes + 63) / 64];
@@ -91,6 +126,34 @@ internal sealed unsafe class Allocation
         }
 
         return -1;
+    }
+
+    /// <summary>Takes over from another allocation which bytes of a range were written.</summary>
+    public void CopyWritten(long offset, Allocation from, long fromOffset, long bytes)
+    {
+        if (Written is null)
+        {
+            return;
+        }
+
+        if (from.Written is null || from.FirstUnwritten(fromOffset, bytes) < 0)
+        {
+            MarkWritten(offset, bytes);
+            return;
+        }
+
+        var written = new bool[bytes];
+        for (long i = 0; i < bytes; i++)
+        {
+            written[i] = (from.Written[(fromOffset + i) >> 6] >> (int)((fromOffset + i) & 63) & 1) != 0;
+        }
+
+        for (long i = 0; i < bytes; i++)
+        {
+            ref ulong word = ref Written[(offset + i) >> 6];
+            ulong bit = 1UL << (int)((offset + i) & 63);
+            word = written[i] ? word | bit : word & ~bit;
+        }
     }
 
     public void Free()
@@ -171,6 +234,24 @@ internal sealed unsafe class DeviceMemory : IDisposable
     {
         Allocation? a = Find(address);
         return a is null || a.Freed || address - a.Address > a.Bytes - bytes ? null : a.Host + (address - a.Address);
+    }
+
+    /// <summary>Distinct 32-byte sectors a launch touched.</summary>
+    public long TouchedSectors(long launch)
+    {
+        long sum = 0;
+        foreach (Allocation a in _allocations)
+        {
+            if (a.TouchedLaunch == launch && a.Touched is { } bits)
+            {
+                foreach (ulong word in bits)
+                {
+                    sum += System.Numerics.BitOperations.PopCount(word);
+                }
+            }
+        }
+
+        return sum;
     }
 
     /// <summary>All allocations, live and freed, by address.</summary>

@@ -26,10 +26,12 @@ internal sealed unsafe class GridRunner(DeviceMemory memory, ModuleImage image)
             int[] order = Order(checked((int)((long)shape.GridX * shape.GridY * shape.GridZ)), options);
             SiteCounts[] counts = Execute(launch, order);
             (Counters total, IReadOnlyList<LineCounters> lines) = options.Counters ? CounterSums.Of(kernel, counts) : (new Counters(), []);
+            total = total with { GlobalFootprintSectors = memory.TouchedSectors(launch.Number) };
             return new LaunchReport
             {
                 Kernel = kernel.Name,
                 Completed = !launch.Stopped,
+                Status = launch.Status,
                 Findings = launch.Findings,
                 FindingsDropped = launch.Dropped,
                 Counters = total,

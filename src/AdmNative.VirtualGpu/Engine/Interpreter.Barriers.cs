@@ -64,12 +64,12 @@ internal sealed unsafe partial class Interpreter
 
         if (id > 15)
         {
-            Stop(Checks.Barriers, _site, $"barrier {id}: there are 0 to 15", lane);
+            Stop(Checks.Barriers, _site, $"barrier {id}: there are 0 to 15", lane, Cuda.CudaStatus.IllegalInstruction);
         }
 
         if (op->B >= 0 && (count == 0 || count % 32 != 0))
         {
-            Stop(Checks.Barriers, _site, $"barrier {id} for {count} threads: the count is a positive multiple of 32", lane);
+            Stop(Checks.Barriers, _site, $"barrier {id} for {count} threads: the count is a positive multiple of 32", lane, Cuda.CudaStatus.IllegalInstruction);
         }
 
         bool whole = m == w.Live;

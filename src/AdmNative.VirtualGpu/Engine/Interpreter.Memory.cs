@@ -197,7 +197,7 @@ internal sealed unsafe partial class Interpreter
 
         if (_counting && m != 0)
         {
-            CountGlobal(m, bytes, kind);
+            CountGlobal(found, m, bytes, kind);
         }
 
         return m;
@@ -323,7 +323,8 @@ internal sealed unsafe partial class Interpreter
         return $"({index % gx},{index / gx % gy},{index / gx / gy})";
     }
 
-    private void CountGlobal(uint m, int bytes, AccessKind kind)
+    /// <summary>Counts an access; found is the allocation all its lanes hit, or null.</summary>
+    private void CountGlobal(Allocation? found, uint m, int bytes, AccessKind kind)
     {
         // Distinct addresses and distinct 32-byte sectors; ascending lanes, the usual case, need no sorting.
         int n = 0;
@@ -351,6 +352,8 @@ internal sealed unsafe partial class Interpreter
             if (last >= first)
             {
                 sectors += (long)(last - first) + 1;
+                Allocation? a = found ?? _launch.Memory.Find((long)_sorted[i]);
+                a?.Touch(_launch.Number, (long)first - (a.Address >> 5), (long)last - (a.Address >> 5));
                 nextSector = last + 1;
             }
 

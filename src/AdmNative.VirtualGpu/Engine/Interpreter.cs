@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using AdmNative.Cuda;
 using AdmNative.VirtualGpu.Ir;
 
 namespace AdmNative.VirtualGpu.Engine;
@@ -433,7 +434,7 @@ internal sealed unsafe partial class Interpreter : IDisposable
             case OpCode.Trap:
                 if (m != 0)
                 {
-                    Stop(Checks.None, _site, "trap");
+                    Stop(Checks.None, _site, "trap", status: CudaStatus.LaunchFailed);
                 }
 
                 break;
@@ -469,7 +470,7 @@ internal sealed unsafe partial class Interpreter : IDisposable
             int i = BitOperations.TrailingZeroCount(m);
             if (a[i] >= (uint)op->E)
             {
-                Stop(Checks.None, _site, $"brx.idx {a[i]} in a list of {op->E} targets", i);
+                Stop(Checks.None, _site, $"brx.idx {a[i]} in a list of {op->E} targets", i, CudaStatus.InvalidPc);
             }
 
             int target = Lists[op->Extra + (int)a[i]];
@@ -502,8 +503,10 @@ internal sealed unsafe partial class Interpreter : IDisposable
 
     internal string Place(int site) => _launch.Place(site);
 
-    private void Stop(Checks check, int site, string message, int lane = -1)
+    /// <summary>Ends the launch. Hardware would hang where nothing else is said: a deadlock, an endless loop.</summary>
+    private void Stop(Checks check, int site, string message, int lane = -1, CudaStatus status = CudaStatus.LaunchTimeout)
     {
+        _launch.StopStatus = status;
         _launch.Add(check, site, () => message, _cta, _warp.Index, lane);
         _launch.Stopped = true;
         throw new LaunchStoppedException();

@@ -60,6 +60,18 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
 
     public long Dropped => _dropped;
 
+    /// <summary>Every check that fired, those whose findings were dropped included.</summary>
+    public Checks Fired { get; private set; }
+
+    /// <summary>What the launch was stopped with, or Success.</summary>
+    public CudaStatus StopStatus { get; set; }
+
+    /// <summary>What hardware would report.</summary>
+    public CudaStatus Status =>
+        (Fired & Checks.Bounds) != 0 ? CudaStatus.IllegalAddress
+        : (Fired & Checks.Alignment) != 0 ? CudaStatus.MisalignedAddress
+        : StopStatus;
+
     public long Rotations => Interlocked.Read(ref _rotations);
 
     public string Output => _output.ToString();
@@ -108,6 +120,7 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
     {
         lock (_lock)
         {
+            Fired |= check;
             if (_bySite.TryGetValue((check, site), out Finding? earlier))
             {
                 earlier.Count++;

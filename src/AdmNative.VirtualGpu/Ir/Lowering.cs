@@ -97,6 +97,7 @@ internal sealed partial class Lowering
             Blocks = blocks,
             Rows = _rows,
             RegisterRows = registerRows,
+            Registers = _function.Registers,
             Predicates = _predicates,
             Constants = [.. _constants],
             RowLists = [.. _rowLists],

@@ -267,6 +267,9 @@ internal sealed class Kernel
     /// <summary>Offset of each shared, local and parameter symbol in its window.</summary>
     public required IReadOnlyDictionary<string, long> SymbolOffsets { get; init; }
 
+    /// <summary>Registers after inlining, in the order of their rows.</summary>
+    public required IReadOnlyList<Ptx.PtxRegister> Registers { get; init; }
+
     /// <summary>Name and width of the register that owns each row, for findings.</summary>
     public required string[] RowNames { get; init; }
 
