@@ -46,6 +46,7 @@ internal sealed class CompiledKernel(KernelProgram program)
     private RegionCode?[]? _full;
     private RegionCode?[]? _masked;
     private int[]? _runs;
+    private RowLiveness? _liveness;
 
     public RegionPlan Plan { get; } = new(program);
 
@@ -69,7 +70,7 @@ internal sealed class CompiledKernel(KernelProgram program)
 
             ref RegionCode?[]? table = ref mask == uint.MaxValue ? ref _full : ref _masked;
             table ??= new RegionCode?[Plan.Starts.Length];
-            return table[region] ??= new RegionCompiler(program, Plan, region, full: mask == uint.MaxValue).Compile();
+            return table[region] ??= new RegionCompiler(program, Plan, _liveness ??= new RowLiveness(program), region, full: mask == uint.MaxValue).Compile();
         }
     }
 }

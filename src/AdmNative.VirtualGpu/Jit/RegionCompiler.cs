@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Reflection.Emit;
+using System.Runtime.Intrinsics;
 using AdmNative.VirtualGpu.Engine;
 using AdmNative.VirtualGpu.Ir;
 using IlCodes = System.Reflection.Emit.OpCodes;
@@ -11,8 +12,11 @@ namespace AdmNative.VirtualGpu.Jit;
 /// Emits one region as a method. Branches that all lanes take alike stay inside it; where lanes part, wait or exit, it goes back to the
 /// scheduler, which the interpreter shares. A micro-op is emitted as vector code, or as a call of the interpreter's own handler.
 /// </summary>
-internal sealed unsafe class RegionCompiler
+internal sealed unsafe partial class RegionCompiler
 {
+    /// <summary>Vectors held in locals: as many as leave registers for what an op needs on its way.</summary>
+    private const int FullLocals = 24, MaskedLocals = 18;
+
     private static readonly Type[] s_parameters = [typeof(Interpreter), typeof(uint*), typeof(uint*), typeof(uint), typeof(RegionFrame*)];
     private static readonly Type[] s_handlerParameters = [typeof(Interpreter), typeof(MicroOp*), typeof(uint)];
 
@@ -23,11 +27,16 @@ internal sealed unsafe class RegionCompiler
     private readonly DynamicMethod _method;
     private readonly ILGenerator _il;
     private readonly Label[] _labels;
-    private readonly LocalBuilder _done, _limit, _bound, _guarded;
+    private readonly LocalBuilder _done, _limit, _bound, _guarded, _bits, _combined;
+    private readonly RowLiveness _liveness;
+    private readonly Dictionary<int, ulong> _literals;
+    private readonly bool _full;
 
-    public RegionCompiler(KernelProgram program, RegionPlan plan, int region, bool full)
+    public RegionCompiler(KernelProgram program, RegionPlan plan, RowLiveness liveness, int region, bool full)
     {
         _program = program;
+        _liveness = liveness;
+        _full = full;
         _kernel = program.Kernel;
         _plan = plan;
         (_first, _end) = (plan.Starts[region], plan.End(region));
@@ -38,10 +47,23 @@ internal sealed unsafe class RegionCompiler
         _limit = _il.DeclareLocal(typeof(long));
         _bound = _il.DeclareLocal(typeof(int));
         _guarded = _il.DeclareLocal(typeof(uint));
+        _bits = _il.DeclareLocal(typeof(uint));
+        _combined = _il.DeclareLocal(typeof(uint));
+        _temp = _il.DeclareLocal(typeof(Vector512<uint>));
+        _single = _il.DeclareLocal(typeof(Vector512<float>));
+        _mask32 = new LocalBuilder?[2];
+        _mask64 = new LocalBuilder?[4];
+        _cache = new RowCache(_il, full ? FullLocals : MaskedLocals);
+        _literals = _kernel.Constants.Where(c => c.Kind == ConstantKind.Literal).ToDictionary(c => c.Row, c => c.Bits);
     }
 
     public RegionCode Compile()
     {
+        if (!_full)
+        {
+            EmitMasks();
+        }
+
         LoadField(nameof(RegionFrame.Limit));
         _il.Emit(IlCodes.Stloc, _limit);
         LoadField(nameof(RegionFrame.Bound));
@@ -67,6 +89,8 @@ internal sealed unsafe class RegionCompiler
         }
 
         Block block = _kernel.Blocks[piece.Block];
+        (int number, bool last) = (piece.Block, piece.Last);
+        _cache.Clear(slot => !last || _liveness.After(number, slot / 2) || TransferReads(block, slot / 2));
         if (!piece.Last)
         {
             Leave(RegionExit.Piece, index + 1);
@@ -153,18 +177,65 @@ internal sealed unsafe class RegionCompiler
             return;
         }
 
-        if (op.Guard < 0)
+        // Under a guard vector code runs even if no lane passes: it then leaves everything as it was.
+        _lanes = op.Guard >= 0 ? Lanes.Guarded : _full ? Lanes.All : Lanes.Region;
+        if (op.Guard >= 0)
         {
-            Call(site, () => _il.Emit(IlCodes.Ldarg_3));
+            LoadGuard(op);
+            _il.Emit(IlCodes.Pop);
+        }
+
+        if (EmitVector(op))
+        {
             return;
         }
 
+        BeforeCall(site);
         Label skip = _il.DefineLabel();
-        LoadGuard(op);
-        _il.Emit(IlCodes.Brfalse, skip);
-        Call(site, () => _il.Emit(IlCodes.Ldloc, _guarded));
+        if (op.Guard >= 0)
+        {
+            _il.Emit(IlCodes.Ldloc, _guarded);
+            _il.Emit(IlCodes.Brfalse, skip);
+        }
+
+        Call(site);
         _il.MarkLabel(skip);
+        AfterCall(site);
     }
+
+    /// <summary>The handler reads rows from memory, and may leave some lanes of those it writes.</summary>
+    private void BeforeCall(int site)
+    {
+        foreach (int row in Rows(site))
+        {
+            for (int slot = 2 * row; slot < (2 * row) + 4; slot++)
+            {
+                _cache.Flush(slot);
+            }
+        }
+    }
+
+    private void AfterCall(int site)
+    {
+        ref readonly OperandRanges r = ref _program.Ranges[site];
+        foreach (int row in _program.Operands.AsSpan(r.Destinations, r.DestinationCount))
+        {
+            for (int slot = 2 * row; slot < (2 * row) + 4; slot++)
+            {
+                _cache.Forget(slot);
+            }
+        }
+    }
+
+    private IEnumerable<int> Rows(int site)
+    {
+        OperandRanges r = _program.Ranges[site];
+        return [.. _program.Operands.AsSpan(r.Sources, r.SourceCount), .. _program.Operands.AsSpan(r.Uses, r.UseCount), .. _program.Operands.AsSpan(r.Destinations, r.DestinationCount)];
+    }
+
+    /// <summary>Whether the op that ends the block, which the scheduler runs, reads a row.</summary>
+    private bool TransferReads(Block block, int row) =>
+        RegionPlan.Ends(_kernel, block) && Rows(block.Start + block.Count - 1).Any(r => row == r || row == r + 1);
 
     /// <summary>Leaves the lanes that the guard lets pass in a local and on the stack.</summary>
     private void LoadGuard(in MicroOp op)
@@ -189,7 +260,7 @@ internal sealed unsafe class RegionCompiler
     }
 
     /// <summary>Calls the interpreter's handler of the micro-op.</summary>
-    private void Call(int site, Action mask)
+    private void Call(int site)
     {
         if (_kernel.Code[site].Code is OpCode.Clock32 or OpCode.Clock64)
         {
@@ -201,7 +272,7 @@ internal sealed unsafe class RegionCompiler
         SetSite(site);
         _il.Emit(IlCodes.Ldarg_0);
         Pointer(_program.Code + site);
-        mask();
+        LoadMask();
         Pointer((void*)_program.Handlers[site]);
         _il.EmitCalli(IlCodes.Calli, CallingConventions.Standard, typeof(void), s_handlerParameters, null);
     }
