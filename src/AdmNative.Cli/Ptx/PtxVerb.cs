@@ -9,6 +9,7 @@ internal static class PtxVerb
     {
         PtxList.Create(host),
         PtxCheck.Create(host),
+        PtxRun.Create(host),
     };
 
     /// <summary>The text of a PTX file, or of standard input for "-".</summary>

@@ -103,10 +103,13 @@ public sealed unsafe class VirtualDevice : IDisposable
     }
 
     /// <summary>Allocates device memory, 256-byte aligned. Its bytes hold 0xFF and count as not written.</summary>
+    /// <param name="bytes">How many.</param>
+    /// <param name="name">What findings call it; without one they give its address.</param>
     /// <exception cref="CudaException">Not enough memory, or no bytes asked for.</exception>
-    public ulong Allocate(long bytes)
+    public ulong Allocate(long bytes, string name = "")
     {
-        Throw(TryAllocate(bytes, out ulong address), nameof(Allocate));
+        ArgumentNullException.ThrowIfNull(name);
+        Throw(TryAllocate(bytes, out ulong address, name), nameof(Allocate));
         return address;
     }
 
@@ -188,7 +191,7 @@ public sealed unsafe class VirtualDevice : IDisposable
         }
     }
 
-    internal Outcome TryAllocate(long bytes, out ulong address)
+    internal Outcome TryAllocate(long bytes, out ulong address, string name = "")
     {
         address = 0;
         if (bytes <= 0)
@@ -207,7 +210,7 @@ public sealed unsafe class VirtualDevice : IDisposable
             Allocation a;
             try
             {
-                a = _memory.Allocate(bytes);
+                a = _memory.Allocate(bytes, name);
                 a.TrackWrites();
             }
             catch (OutOfMemoryException)
@@ -225,7 +228,7 @@ public sealed unsafe class VirtualDevice : IDisposable
         lock (_lock)
         {
             Allocation? a = address > long.MaxValue ? null : _memory.Find((long)address);
-            if (a is { Freed: false, Name.Length: > 0 } && (ulong)a.Address == address)
+            if (a is { Freed: false } && (ulong)a.Address == address && _images.Values.Any(i => i.Variables.GetValueOrDefault(a.Name) == a))
             {
                 return new Outcome(CudaStatus.InvalidValue, $"0x{address:x} is the module variable '{a.Name}', not an allocation");
             }

@@ -23,7 +23,7 @@ internal sealed unsafe class Allocation
 
     public long Bytes { get; }
 
-    /// <summary>Symbol name of a module variable, or "".</summary>
+    /// <summary>Symbol name of a module variable, the name its owner gave it, or "".</summary>
     public string Name { get; }
 
     /// <summary>Host address of byte 0; null once freed.</summary>
