@@ -60,7 +60,10 @@ public enum CudaStatus
     /// <summary>A kernel ran past its budget. Poisons the context.</summary>
     LaunchTimeout = 702,
 
-    /// <summary>A device-side assert or trap fired. Poisons the context.</summary>
+    /// <summary>The current context was destroyed.</summary>
+    ContextIsDestroyed = 709,
+
+    /// <summary>A device-side assert fired. Poisons the context.</summary>
     Assert = 710,
 
     /// <summary>A hardware stack error. Poisons the context.</summary>
@@ -78,7 +81,7 @@ public enum CudaStatus
     /// <summary>An invalid program counter. Poisons the context.</summary>
     InvalidPc = 718,
 
-    /// <summary>The launch failed. Poisons the context.</summary>
+    /// <summary>The launch failed, for instance by a trap. Poisons the context.</summary>
     LaunchFailed = 719,
 
     /// <summary>The operation is not permitted.</summary>
@@ -92,6 +95,27 @@ public enum CudaStatus
 
     /// <summary>An earlier error invalidated the capture.</summary>
     StreamCaptureInvalidated = 901,
+
+    /// <summary>A wait would join two captures.</summary>
+    StreamCaptureMerge = 902,
+
+    /// <summary>The capture was begun on another stream.</summary>
+    StreamCaptureUnmatched = 903,
+
+    /// <summary>Streams that forked from the captured one were not joined to it again.</summary>
+    StreamCaptureUnjoined = 904,
+
+    /// <summary>A dependency would cross the border of a capture.</summary>
+    StreamCaptureIsolation = 905,
+
+    /// <summary>Work on the null stream would wait for a stream that is being captured.</summary>
+    StreamCaptureImplicit = 906,
+
+    /// <summary>The event was last recorded in a stream that is being captured.</summary>
+    CapturedEvent = 907,
+
+    /// <summary>The capture was begun by another thread.</summary>
+    StreamCaptureWrongThread = 908,
 
     /// <summary>An error without a code of its own.</summary>
     Unknown = 999,

@@ -23,6 +23,12 @@ public interface ICudaDriver
     /// <summary>One line: driver kind and version.</summary>
     string Description { get; }
 
+    /// <summary>
+    /// What this driver can say about the last failed call of the calling thread beyond its status, or "". The installed driver has nothing to add; the
+    /// virtual device names the rule, the numbers and the finding.
+    /// </summary>
+    string LastErrorDetail => "";
+
     /// <summary>cuInit.</summary>
     CudaStatus Init();
 

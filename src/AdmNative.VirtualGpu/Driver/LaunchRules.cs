@@ -31,6 +31,11 @@ internal static class LaunchRules
             return Invalid($"{who}: a grid of {Text(grid)} blocks; {profile.Target} takes 1 to {Text(profile.MaxGrid)}");
         }
 
+        if ((UInt128)grid.X * (UInt128)grid.Y * (UInt128)grid.Z > int.MaxValue)
+        {
+            return new Outcome(CudaStatus.NotSupported, $"{who}: a grid of {Text(grid)} blocks; a virtual device runs up to {int.MaxValue} in one launch");
+        }
+
         (int X, int Y, int Z) most = profile.MaxBlock;
         if (block.X == 0 || block.Y == 0 || block.Z == 0 || block.X > most.X || block.Y > most.Y || block.Z > most.Z)
         {

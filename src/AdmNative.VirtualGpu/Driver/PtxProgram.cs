@@ -1,4 +1,3 @@
-using AdmNative.VirtualGpu.Engine;
 using AdmNative.VirtualGpu.Ir;
 using AdmNative.VirtualGpu.Ptx;
 
@@ -41,6 +40,10 @@ public sealed class PtxEntry
 
     /// <summary>Bytes of .local variables per thread.</summary>
     public int LocalBytes => Kernel.LocalBytes;
+
+    /// <summary>Bytes of the module's .const variables the entry names.</summary>
+    public long ConstBytes => Kernel.Constants.Where(c => c.Kind == ConstantKind.GlobalSymbol).Select(c => c.Name).Distinct()
+        .Sum(name => Program.Module.Globals.First(g => g.Name == name) is { Space: PtxSpace.Const } v ? v.Bytes : 0);
 
     /// <summary>.maxntid: the block may have at most this many threads in total, or null.</summary>
     public (int X, int Y, int Z)? MaxNtid => Kernel.Function.MaxNtid;

@@ -32,7 +32,7 @@ public sealed unsafe class VirtualDevice : IDisposable
     public VirtualDevice(DeviceProfile? profile = null, long? memoryLimit = null)
     {
         Profile = profile ?? DeviceProfile.A100;
-        MemoryLimit = memoryLimit ?? Math.Min(Profile.MemoryBytes, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
+        MemoryLimit = memoryLimit ?? DefaultMemoryLimit(Profile);
         ArgumentOutOfRangeException.ThrowIfNegative(MemoryLimit, nameof(memoryLimit));
     }
 
@@ -162,6 +162,9 @@ public sealed unsafe class VirtualDevice : IDisposable
             _memory.Dispose();
         }
     }
+
+    /// <summary>The profile's memory, or this machine's where that is less.</summary>
+    internal static long DefaultMemoryLimit(DeviceProfile profile) => Math.Min(profile.MemoryBytes, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
 
     // ---- what the driver calls: a status and a sentence instead of an exception
 
