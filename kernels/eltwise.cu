@@ -2,7 +2,7 @@
 //
 // Traffic: 3 n elements (reads a and b, writes y). One thread has four 16-byte loads in flight: two vectors of each input, 256 threads
 // apart, so that every access of a warp is 512 contiguous bytes. Vec<T>::N = 4 (f32), 8 (f16, bf16).
-// In place is fine: y may be a or b, each element is read and written by the same thread.
+// Not in place: inputs come through the read-only path.
 //
 // launch eltwise_add_{f32,f16,bf16}(AddParams): block 256; grid x = max(1, ceil(n / (2048 | 4096))), 2048 for f32, 4096 for f16 and bf16;
 //        shared 0; a, b, y 16-byte aligned; 0 <= n < 2^42.
@@ -21,18 +21,19 @@ FIELD(AddParams, y, 16, 8);
 FIELD(AddParams, n, 24, 8);
 SIZE(AddParams, 32);
 
-template <class T> __device__ __forceinline__ void eltwiseAdd(const AddParams& p) {
-    constexpr int N = Vec<T>::N, kThreads = 256, kVectors = 2;
-    const i64 first = ((i64)blockIdx.x * (kThreads * kVectors) + threadIdx.x) * N;
+enum { kThreads = 256, kVectors = 2 };
+
+template <class T, bool FULL> __device__ __forceinline__ void addVectors(const AddParams& p, i64 first, i64 left) {
+    constexpr int N = Vec<T>::N, kApart = kThreads * N;
     const T *a = (const T*)p.a + first, *b = (const T*)p.b + first;
-    const i64 left = p.n - first;
+    T* y = (T*)p.y + first;
     float x[kVectors][N], z[kVectors][N];
 
     // load
 #pragma unroll
     for (int v = 0; v < kVectors; v++) {
-        loadVec(a + v * kThreads * N, left - v * kThreads * N, x[v]);
-        loadVec(b + v * kThreads * N, left - v * kThreads * N, z[v]);
+        loadVec<FULL>(a + v * kApart, left - v * kApart, x[v]);
+        loadVec<FULL>(b + v * kApart, left - v * kApart, z[v]);
     }
 
     // add, store
@@ -40,8 +41,15 @@ template <class T> __device__ __forceinline__ void eltwiseAdd(const AddParams& p
     for (int v = 0; v < kVectors; v++) {
 #pragma unroll
         for (int i = 0; i < N; i++) x[v][i] += z[v][i];
-        storeVec((T*)p.y + first + v * kThreads * N, left - v * kThreads * N, x[v]);
+        storeVec<FULL>(y + v * kApart, left - v * kApart, x[v]);
     }
+}
+
+template <class T> __device__ __forceinline__ void eltwiseAdd(const AddParams& p) {
+    constexpr int N = Vec<T>::N, kBlock = kThreads * kVectors * N;
+    const i64 start = (i64)blockIdx.x * kBlock, own = threadIdx.x * N;
+    if (p.n - start >= kBlock) addVectors<T, true>(p, start + own, 0);
+    else addVectors<T, false>(p, start + own, p.n - start - own);
 }
 
 #define ELTWISE_ADD(name, T) \

@@ -12,7 +12,7 @@
 //
 // launch gemm_{nt,nn}_{f16,bf16}(GemmParams): block 128; grid x = ceil(M / 128) ceil(N / 128); shared 0; a, b, c 16-byte aligned;
 //        lda, ldb, ldc multiples of 8; M, N >= 1 any; K >= 0 a multiple of 8; c overlaps neither input.
-// Budget: 208 (nt) or 248 (nn) registers, no spills, 48 KiB of static shared memory: 2 blocks per SM on sm_80/86/89/90.
+// Budget: 248 registers, no spills, 48 KiB of static shared memory: 2 blocks per SM on sm_80/86/89/90.
 #include "common/mma.cuh"
 #include "common/vec.cuh"
 

@@ -47,7 +47,7 @@ extern "C" __global__ void __launch_bounds__(128, 8) noise_normal_f32(const __gr
     // store
     float* y = p.y + row * p.ld + 4 * quad;
     if ((p.ld & 3) == 0) {
-        storeVec(y, left, z);
+        storeVec<false>(y, left, z);
     } else {
 #pragma unroll
         for (int i = 0; i < 4; i++)

@@ -35,28 +35,24 @@ SIZE(FinishParams, 24);
 
 enum { kThreads = 256, kWarps = kThreads / 32, kSlice = 4096 };
 
-template <class T> __device__ __forceinline__ void reduceSum(const SumParams& p) {
-    __shared__ float slots[kWarps];
-    constexpr int N = Vec<T>::N, kVectors = kSlice / (kThreads * N);
-    const i64 first = (i64)blockIdx.x * kSlice + threadIdx.x * N;
-    float v[kVectors][N];
-
-    // load
+template <class T, bool FULL> __device__ __forceinline__ float threadSum(const T* x, i64 left) {
+    constexpr int N = Vec<T>::N, kVectors = kSlice / (kThreads * N), kApart = kThreads * N;
+    float v[kVectors][N], sum = 0.0f;
 #pragma unroll
-    for (int j = 0; j < kVectors; j++) {
-        const int offset = j * kThreads * N;
-        loadVec((const T*)p.x + first + offset, p.n - first - offset, v[j]);
-    }
-
-    // reduce
-    float sum = 0.0f;
+    for (int j = 0; j < kVectors; j++) loadVec<FULL>(x + j * kApart, left - j * kApart, v[j]);
 #pragma unroll
     for (int j = 0; j < kVectors; j++)
 #pragma unroll
         for (int i = 0; i < N; i++) sum += v[j][i];
-    sum = blockSum(sum, slots);
+    return sum;
+}
 
-    // store
+template <class T> __device__ __forceinline__ void reduceSum(const SumParams& p) {
+    __shared__ float slots[kWarps];
+    const i64 start = (i64)blockIdx.x * kSlice, own = threadIdx.x * Vec<T>::N;
+    const T* x = (const T*)p.x + start + own;
+    float sum = p.n - start >= kSlice ? threadSum<T, true>(x, 0) : threadSum<T, false>(x, p.n - start - own);
+    sum = blockSum(sum, slots);
     if (threadIdx.x == 0) p.partial[blockIdx.x] = sum;
 }
 

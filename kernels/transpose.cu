@@ -7,8 +7,9 @@
 // Traffic: 2 rows cols elements. No aliasing of x and y.
 //
 // launch transpose_2d_f32(TransposeParams): block 256; grid x = ceil(rows / 32) ceil(cols / 32), tiles of a row of tiles side by side;
-//        shared 0; 4-byte aligned, any ldx >= cols, ldy >= rows; rows, cols >= 1, tiles < 2^31.
-// launch transpose_2d_f16(TransposeParams): the same with 64 in place of 32; x and y 4-byte aligned, ldx and ldy even.
+//        shared 0; x, y 4-byte aligned; any ldx >= cols, ldy >= rows; rows, cols >= 1; fewer than 2^31 tiles.
+// launch transpose_2d_f16(TransposeParams): block 256; grid x = ceil(rows / 64) ceil(cols / 64), tiles of a row of tiles side by side;
+//        shared 0; x, y 4-byte aligned; even ldx >= cols, ldy >= rows; rows, cols >= 1; fewer than 2^31 tiles.
 // Budget: 40 registers, no spills; 4 KiB (f32), 8 KiB (f16) of static shared memory.
 #include "common/types.cuh"
 

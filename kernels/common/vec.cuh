@@ -1,5 +1,6 @@
 // 16 bytes of contiguous elements, as f32 values: 4 of f32, 8 of f16 or bf16. A full vector is one 16-byte access; at the end of a row
 // `left` elements remain (may be 0 or negative) and the lanes past it are predicated off one by one, never left to another loop.
+// FULL promises that left >= Vec<T>::N: blocks inside the array take it, so that their loads stand side by side without branches.
 // Pointers are 16-byte aligned wherever left >= Vec<T>::N.
 #pragma once
 #include "types.cuh"
@@ -28,8 +29,8 @@ __device__ __forceinline__ void store16(void* to, const uint4& w) {
 }
 
 // Elements past `left` become 0. Through the read-only path: for inputs read once.
-template <class T> __device__ __forceinline__ void loadVec(const T* from, i64 left, float (&v)[Vec<T>::N]) {
-    if (left >= Vec<T>::N) {
+template <bool FULL, class T> __device__ __forceinline__ void loadVec(const T* from, i64 left, float (&v)[Vec<T>::N]) {
+    if (FULL || left >= Vec<T>::N) {
         spread(__ldg((const uint4*)from), v, T());
     } else {
 #pragma unroll
@@ -38,8 +39,8 @@ template <class T> __device__ __forceinline__ void loadVec(const T* from, i64 le
 }
 
 // Rounds once; elements past `left` are not written.
-template <class T> __device__ __forceinline__ void storeVec(T* to, i64 left, const float (&v)[Vec<T>::N]) {
-    if (left >= Vec<T>::N) {
+template <bool FULL, class T> __device__ __forceinline__ void storeVec(T* to, i64 left, const float (&v)[Vec<T>::N]) {
+    if (FULL || left >= Vec<T>::N) {
         store16(to, gather(v, T()));
     } else {
 #pragma unroll

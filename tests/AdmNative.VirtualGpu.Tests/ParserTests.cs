@@ -6,22 +6,21 @@ namespace AdmNative.VirtualGpu.Tests;
 
 public sealed class ParserTests
 {
-    private static readonly string s_probe = File.ReadAllText(Repo.Path("kernels", "ptx", "probe.ptx"));
+    private static readonly string s_gemm = File.ReadAllText(Repo.Path("kernels", "ptx", "gemm.sm80.ptx"));
 
     [Fact]
     public void Compiler_output_is_read_whole()
     {
-        PtxModule module = PtxParser.Parse(s_probe);
-        Assert.Equal(
-            ["probe_add_f32", "probe_sum_f32", "probe_transpose_f32", "probe_normal_f32", "probe_gemm_f16"], module.Entries.Select(e => e.Name));
+        PtxModule module = PtxParser.Parse(s_gemm);
+        Assert.Equal(["gemm_nt_f16", "gemm_nt_bf16", "gemm_nn_f16", "gemm_nn_bf16"], module.Entries.Select(e => e.Name));
         Assert.Equal("sm_80", module.Target);
-        Assert.Equal((8, 4), module.Version);
-        Assert.Equal("kernels/probe.cu", module.Files[1]);
-        PtxFunction gemm = module.Entry("probe_gemm_f16");
+        Assert.Equal((7, 2), module.Version);
+        Assert.Equal("kernels/gemm.cu", module.Files[1]);
+        PtxFunction gemm = module.Entry("gemm_nt_f16");
         Assert.Equal((128, 1, 1), gemm.MaxNtid);
-        Assert.Equal(24576, gemm.Variables.Single(v => v.Space == PtxSpace.Shared).Bytes);
+        Assert.Equal(49152, gemm.Variables.Single(v => v.Space == PtxSpace.Shared).Bytes);
         Kernel kernel = Lowering.Lower(module, gemm);
-        Assert.Equal((40, 24576), (kernel.ParameterBytes, kernel.StaticSharedBytes));
+        Assert.Equal((64, 49152), (kernel.ParameterBytes, kernel.StaticSharedBytes));
     }
 
     [Theory]
@@ -50,9 +49,9 @@ public sealed class ParserTests
     [Fact]
     public void Text_with_a_token_missing_is_accepted_or_refused_with_a_line()
     {
-        int start = s_probe.IndexOf(".visible .entry probe_sum_f32", StringComparison.Ordinal);
-        int end = s_probe.IndexOf(".visible .entry probe_transpose_f32", StringComparison.Ordinal);
-        string text = ".version 8.4\n.target sm_80\n.address_size 64\n" + s_probe[start..end];
+        string whole = File.ReadAllText(Repo.Path("kernels", "ptx", "reduce.sm80.ptx"));
+        int start = whole.IndexOf(".visible .entry reduce_finish_f32", StringComparison.Ordinal);
+        string text = ".version 8.4\n.target sm_80\n.address_size 64\n" + whole[start..(whole.IndexOf("\n}", start, StringComparison.Ordinal) + 3)];
         int lines = text.Split('\n').Length;
         string[] tokens = text.Split(' ', '\t');
         int refused = 0;
