@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using AdmNative.Cuda;
 using AdmNative.VirtualGpu.Engine;
@@ -9,12 +11,16 @@ namespace AdmNative.VirtualGpu.Tests;
 /// <summary>Runs PTX text: allocate arrays, launch, read back.</summary>
 internal sealed unsafe class PtxRun : IDisposable
 {
+    // The same text is often run with other masks and inputs: parsed, lowered and compiled once.
+    private static readonly ConcurrentDictionary<string, PtxModule> s_modules = new();
+    private static readonly ConditionalWeakTable<PtxModule, ConcurrentDictionary<string, Kernel>> s_kernels = [];
+
     private readonly PtxModule _module;
     private readonly ModuleImage _image;
 
     public PtxRun(string ptx)
     {
-        _module = PtxParser.Parse(ptx);
+        _module = s_modules.GetOrAdd(ptx, PtxParser.Parse);
         _image = new ModuleImage(Memory, _module);
     }
 
@@ -60,7 +66,7 @@ internal sealed unsafe class PtxRun : IDisposable
 
     public LaunchReport Launch(string kernel, LaunchShape shape, params ReadOnlySpan<object> arguments)
     {
-        Kernel lowered = Lowering.Lower(_module, _module.Entry(kernel));
+        Kernel lowered = s_kernels.GetOrCreateValue(_module).GetOrAdd(kernel, k => Lowering.Lower(_module, _module.Entry(k)));
         var block = new byte[lowered.ParameterBytes];
         for (int i = 0; i < arguments.Length; i++)
         {

@@ -50,6 +50,9 @@ internal sealed class CompiledKernel(KernelProgram program)
 
     public RegionPlan Plan { get; } = new(program);
 
+    /// <summary>Methods made so far.</summary>
+    public int Methods => (_full?.Count(c => c is not null) ?? 0) + (_masked?.Count(c => c is not null) ?? 0);
+
     /// <summary>The code for a piece under a mask; null while it is cold.</summary>
     public RegionCode? Find(int piece, uint mask, int warmUp)
     {

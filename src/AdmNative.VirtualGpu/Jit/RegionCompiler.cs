@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Reflection.Emit;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using AdmNative.VirtualGpu.Engine;
 using AdmNative.VirtualGpu.Ir;
 using IlCodes = System.Reflection.Emit.OpCodes;
@@ -273,7 +274,7 @@ internal sealed unsafe partial class RegionCompiler
         _il.Emit(IlCodes.Ldarg_0);
         Pointer(_program.Code + site);
         LoadMask();
-        Pointer((void*)_program.Handlers[site]);
+        Pointer((void*)(Avx512F.IsSupported ? Interpreter.FastHandlerOf(_program.Code[site]) : _program.Handlers[site]));
         _il.EmitCalli(IlCodes.Calli, CallingConventions.Standard, typeof(void), s_handlerParameters, null);
     }
 
