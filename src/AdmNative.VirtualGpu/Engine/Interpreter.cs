@@ -25,6 +25,7 @@ internal sealed unsafe partial class Interpreter : IDisposable
     private readonly Kernel _kernel;
     private readonly MicroOp* _code;
     private readonly nint* _handlers;
+    private readonly nint[]? _ownHandlers; // keeps the pinned array alive
     private readonly Block[] _blocks;
     private readonly Checks _checks;
     private readonly bool _counting;
@@ -52,10 +53,11 @@ internal sealed unsafe partial class Interpreter : IDisposable
         _launch = launch;
         _kernel = launch.Kernel;
         _code = launch.Program.Code;
-        _handlers = launch.Program.Handlers;
         Lists = launch.Program.Lists;
         _blocks = _kernel.Blocks;
         _checks = launch.Options.Checks;
+        _ownHandlers = (_checks & Checks.Numeric) != 0 ? WatchedHandlers() : null;
+        _handlers = _ownHandlers is null ? launch.Program.Handlers : (nint*)Marshal.UnsafeAddrOfPinnedArrayElement(_ownHandlers, 0);
         _counting = launch.Options.Counters;
         _trackRegisters = (_checks & Checks.UninitialisedRegisters) != 0;
         _policy = launch.Options.Schedule;
