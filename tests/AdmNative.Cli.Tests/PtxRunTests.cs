@@ -400,7 +400,7 @@ public sealed class PtxRunTests
         Assert.Equal(0, Findings(["--checks", "none"]));
         Assert.Equal(1, Findings(["--checks", "arithmetic"]));
         Assert.Equal(2, Findings(["--checks", "all,-arithmetic"]));
-        Assert.Equal(2, Findings(["--checks", "bounds, uninitialised-registers"]));
+        Assert.Equal(2, Findings(["--checks", "Bounds, UninitialisedRegisters"]));
         Adm.Outcome limited = bench.Run([.. run, "--max_findings", "1"]);
         Assert.Contains("k: 1 finding and 2 more (--max_findings)", limited.Error);
         Assert.Equal(ExitCode.Failed, limited.Code);
@@ -412,6 +412,24 @@ public sealed class PtxRunTests
             int findings = outcome.Error.Split('\n').Count(l => l.StartsWith("ptx:", StringComparison.Ordinal));
             Assert.Equal(findings > 0 ? ExitCode.Failed : ExitCode.Done, outcome.Code);
             return findings;
+        }
+    }
+
+    [Fact]
+    public void Findings_do_not_depend_on_the_number_of_threads()
+    {
+        // Blocks 5 and up read past the end, blocks 9 and up divide by zero: each is told of the first such block.
+        const string Body = """
+            mov.u32 %r2, %ctaid.x; shl.b32 %r3, %r2, 3; cvt.u64.u32 %rd4, %r3; add.s64 %rd5, %rd3, %rd4; ld.global.u32 %r4, [%rd5];
+            mov.u32 %r5, 8; min.u32 %r6, %r2, 9; sub.u32 %r7, %r6, 9; div.u32 %r8, %r5, %r7;
+            """;
+        using var bench = new Bench(Small(Body));
+        string[] run = ["--block", "24", "--grid", "2000", "--args", SmallArgs.Replace("]}", "],\"fill\":0}", StringComparison.Ordinal), "--checks", "bounds,arithmetic"];
+        Adm.Outcome one = bench.Run([.. run, "--threads", "1"]);
+        Assert.Matches("byte 128 of 'a', which has 128 \\[Bounds, ptx line 9, block \\(5,0,0\\), warp 0, lane 22, [0-9]+ times\\]\n.*block \\(9,0,0\\), warp 0, lane 0, 47784 times\\]\nk: 2 findings", one.Error);
+        foreach (string threads in new[] { "2", "3", "8", "0" })
+        {
+            Assert.Equal(one, bench.Run([.. run, "--threads", threads]));
         }
     }
 

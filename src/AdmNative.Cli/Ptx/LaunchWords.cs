@@ -21,12 +21,12 @@ internal static class LaunchWords
         foreach (string word in text.Split(',', StringSplitOptions.TrimEntries))
         {
             bool without = word.StartsWith('-');
-            string name = (without ? word[1..] : word).Replace('-', '_').ToLowerInvariant();
+            string name = Plain(without ? word[1..] : word);
             VirtualGpu.Checks one = name switch
             {
                 "all" => VirtualGpu.Checks.All,
                 "none" => VirtualGpu.Checks.None,
-                _ => Checks.FirstOrDefault(c => c.Name == name).Check,
+                _ => Checks.FirstOrDefault(c => Plain(c.Name) == name).Check,
             };
             if (one == VirtualGpu.Checks.None && name != "none")
             {
@@ -38,6 +38,9 @@ internal static class LaunchWords
 
         return checks;
     }
+
+    // Findings say SharedRaces, help says shared_races: both are taken.
+    private static string Plain(string name) => string.Concat(name.Where(c => c is not ('_' or '-'))).ToLowerInvariant();
 
     /// <summary>The value of an enumeration by its name in lower case.</summary>
     /// <exception cref="UsageException">No such value.</exception>

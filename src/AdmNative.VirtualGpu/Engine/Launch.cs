@@ -14,10 +14,9 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
     private static long s_number;
 
     private readonly Lock _lock = new();
-    private readonly Dictionary<(Checks, int), Finding> _bySite = [];
-    private readonly List<Finding> _findings = [];
+    private readonly Dictionary<(Checks, int), (Finding Finding, long Cta, long Number)> _bySite = [];
     private readonly StringBuilder _output = new();
-    private long _dropped;
+    private long _found;
     private long _steps;
     private long _rotations;
 
@@ -56,9 +55,10 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
 
     public volatile bool Stopped;
 
-    public IReadOnlyList<Finding> Findings => _findings;
+    /// <summary>By block, then in the order they were met: the same list however many host threads ran the blocks.</summary>
+    public IReadOnlyList<Finding> Findings => [.. _bySite.Values.OrderBy(f => f.Cta).ThenBy(f => f.Number).Take(Options.MaxFindings).Select(f => f.Finding)];
 
-    public long Dropped => _dropped;
+    public long Dropped => Math.Max(0, _bySite.Count - Options.MaxFindings);
 
     /// <summary>Every check that fired, those whose findings were dropped included.</summary>
     public Checks Fired { get; private set; }
@@ -115,28 +115,26 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
         }
     }
 
-    /// <summary>Logs a finding; the same check at the same instruction only counts again.</summary>
+    /// <summary>Logs a finding. The same check at the same instruction counts again, and is told of the first block that it happened in.</summary>
     public void Add(Checks check, int site, Func<string> message, (int X, int Y, int Z) cta, int warp, int lane)
     {
         lock (_lock)
         {
             Fired |= check;
-            if (_bySite.TryGetValue((check, site), out Finding? earlier))
+            long index = cta.X + (Shape.GridX * (cta.Y + ((long)Shape.GridY * cta.Z)));
+            long count = 1;
+            if (_bySite.TryGetValue((check, site), out (Finding Finding, long Cta, long Number) earlier))
             {
-                earlier.Count++;
-                return;
-            }
-
-            if (_findings.Count >= Options.MaxFindings)
-            {
-                _dropped++;
-                return;
+                count = ++earlier.Finding.Count;
+                if (index >= earlier.Cta)
+                {
+                    return;
+                }
             }
 
             ref readonly MicroOp op = ref Kernel.Code[site];
-            var finding = new Finding(check, message(), Kernel.Name, op.Line, FileOf(op), op.SourceLine, cta, warp, lane);
-            _findings.Add(finding);
-            _bySite[(check, site)] = finding;
+            var finding = new Finding(check, message(), Kernel.Name, op.Line, FileOf(op), op.SourceLine, cta, warp, lane) { Count = count };
+            _bySite[(check, site)] = (finding, index, _found++);
         }
     }
 
