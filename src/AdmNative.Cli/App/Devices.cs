@@ -28,7 +28,7 @@ internal static class Devices
         {
             "auto" or "cpu" => new CpuBackend(new CpuOptions { Threads = threads }),
             "cuda" => throw new DeviceUnavailableException($"--device {name}: {NoCuda}; use --device cpu"),
-            "virtual" => throw new DeviceUnavailableException($"--device {name}: this version has no virtual device; use --device cpu"),
+            "virtual" => throw new DeviceUnavailableException($"--device {name}: this version runs no networks on the virtual device yet (adm ptx runs kernels on it); use --device cpu"),
             _ => throw Unknown(name),
         };
     }
