@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using AdmNative.Cuda;
 
 namespace AdmNative.VirtualGpu;
 
@@ -204,6 +205,20 @@ public sealed record DeviceProfile
 
     /// <summary>The built-in profiles, oldest first.</summary>
     public static IReadOnlyList<DeviceProfile> All { get; } = [A100, Rtx3090, Rtx4090, H100];
+
+    /// <summary>The part of it that launch plans are made from.</summary>
+    public DeviceLimits Limits => new()
+    {
+        SmCount = Multiprocessors,
+        SharedPerBlockOptIn = SharedPerBlockOptin,
+        SharedPerSm = SharedPerMultiprocessor,
+        SharedReservedPerBlock = ReservedSharedPerBlock,
+        MaxThreadsPerSm = ThreadsPerMultiprocessor,
+        MaxBlocksPerSm = BlocksPerMultiprocessor,
+        RegistersPerSm = RegistersPerMultiprocessor,
+        L2Bytes = L2Bytes,
+        MaxGridX = MaxGrid.X,
+    };
 
     /// <summary>The profile of that name: an architecture ("sm_86", "8.6", "86"), an alias ("rtx3090") or the full name; case does not matter.</summary>
     /// <exception cref="ArgumentException">No such profile; the message lists those there are.</exception>

@@ -150,9 +150,9 @@ internal sealed unsafe class DriverContext : IDisposable
             stack.Pop();
             if (!top.Done)
             {
-                Fault(top.Run(this));
-                top.Done = true;
+                top.Done = true; // before it runs: a handler of Launched that throws must not make it run again
                 top.After = null;
+                Fault(top.Run(this));
             }
         }
 
@@ -498,14 +498,22 @@ internal sealed unsafe class DriverContext : IDisposable
             return o;
         }
 
+        var loaded = new DriverModule(program, ShippedResources.Of(image[..end], Profile));
         log = string.Join('\n', program.Entries.Select(e =>
-            $"ptxas info    : '{e.Name}': {RegisterText(e)}, {e.StaticSharedBytes} bytes smem, {e.LocalBytes} bytes lmem, {e.ParameterBytes} bytes parameters"));
-        module = Add(new DriverModule(program));
+            $"ptxas info    : '{e.Name}': {RegisterText(loaded, e)}, {e.StaticSharedBytes} bytes smem, {LocalBytes(loaded, e)} bytes lmem, {e.ParameterBytes} bytes parameters"));
+        module = Add(loaded);
         return Outcome.Ok;
     }
 
-    private string RegisterText(PtxEntry entry) => _driver.KnownRegisters(entry) is { } known
+    private string RegisterText(DriverModule module, PtxEntry entry) => KnownRegisters(module, entry) is { } known
         ? $"{known} registers" : $"about {entry.EstimatedRegisters} registers (estimated from PTX)";
+
+    /// <summary>Registers per thread of the machine code: what the options say, else the catalogue of the shipped kernels, else not known.</summary>
+    private int? KnownRegisters(DriverModule module, PtxEntry entry) =>
+        _driver.Options.Registers?.Invoke(entry, Profile) ?? (module.Resources.TryGetValue(entry.Name, out KernelResources? r) ? r.Registers : null);
+
+    private static int LocalBytes(DriverModule module, PtxEntry entry) =>
+        module.Resources.TryGetValue(entry.Name, out KernelResources? r) ? r.StackBytes : entry.LocalBytes;
 
     public Outcome ModuleUnload(nint handle)
     {
@@ -585,11 +593,11 @@ internal sealed unsafe class DriverContext : IDisposable
         PtxEntry e = f.Entry;
         int? result = attribute switch
         {
-            CudaFunctionAttribute.MaxThreadsPerBlock => MaxThreads(e),
+            CudaFunctionAttribute.MaxThreadsPerBlock => MaxThreads(f),
             CudaFunctionAttribute.SharedBytes => e.StaticSharedBytes,
             CudaFunctionAttribute.ConstBytes => (int)e.ConstBytes,
-            CudaFunctionAttribute.LocalBytes => e.LocalBytes,
-            CudaFunctionAttribute.Registers => _driver.KnownRegisters(e) ?? e.EstimatedRegisters,
+            CudaFunctionAttribute.LocalBytes => LocalBytes(f.Module, e),
+            CudaFunctionAttribute.Registers => KnownRegisters(f.Module, e) ?? e.EstimatedRegisters,
             CudaFunctionAttribute.PtxVersion => TargetNumber(e.Program.Target),
             CudaFunctionAttribute.BinaryVersion => (Profile.Major * 10) + Profile.Minor,
             CudaFunctionAttribute.MaxDynamicSharedBytes => f.DynamicSharedLimit,
@@ -601,10 +609,10 @@ internal sealed unsafe class DriverContext : IDisposable
     }
 
     /// <summary>.maxntid, the device's limit, and what known registers leave.</summary>
-    private int MaxThreads(PtxEntry entry)
+    private int MaxThreads(DriverFunction f)
     {
-        int threads = entry.MaxThreadsPerBlock(Profile);
-        return _driver.KnownRegisters(entry) is { } registers and > 0
+        int threads = f.Entry.MaxThreadsPerBlock(Profile);
+        return KnownRegisters(f.Module, f.Entry) is { } registers and > 0
             ? Math.Min(threads, Profile.RegistersPerBlock / Occupancy.RegistersPerWarp(Profile, registers) * 32) : threads;
     }
 
@@ -659,9 +667,9 @@ internal sealed unsafe class DriverContext : IDisposable
             return new Outcome(CudaStatus.InvalidValue, $"a block of {blockSize} threads");
         }
 
-        if (blockSize <= MaxThreads(f.Entry) && dynamicSharedBytes <= (nuint)f.DynamicSharedLimit)
+        if (blockSize <= MaxThreads(f) && dynamicSharedBytes <= (nuint)f.DynamicSharedLimit)
         {
-            int registers = _driver.KnownRegisters(f.Entry) ?? f.Entry.EstimatedRegisters;
+            int registers = KnownRegisters(f.Module, f.Entry) ?? f.Entry.EstimatedRegisters;
             blocks = Occupancy.Blocks(Profile, blockSize, registers, f.Entry.StaticSharedBytes + (long)dynamicSharedBytes);
         }
 
@@ -682,7 +690,7 @@ internal sealed unsafe class DriverContext : IDisposable
             return o;
         }
 
-        o = LaunchRules.Check(Profile, f.Entry, shape, parameters.Length, f.DynamicSharedLimit, _driver.KnownRegisters(f.Entry) ?? 0);
+        o = LaunchRules.Check(Profile, f.Entry, shape, parameters.Length, f.DynamicSharedLimit, KnownRegisters(f.Module, f.Entry) ?? 0);
         return o.Failed ? Reject(stream, o) : Enqueue(stream, new KernelOperation(f, shape, parameters.ToArray()));
     }
 

@@ -4,9 +4,12 @@ using AdmNative.Cuda;
 namespace AdmNative.VirtualGpu;
 
 /// <summary>A module loaded in a context.</summary>
-internal sealed class DriverModule(PtxProgram program)
+internal sealed class DriverModule(PtxProgram program, IReadOnlyDictionary<string, KernelResources> resources)
 {
     public PtxProgram Program { get; } = program;
+
+    /// <summary>What the assembler made of each entry for this device, where the module is one of the shipped images.</summary>
+    public IReadOnlyDictionary<string, KernelResources> Resources { get; } = resources;
 
     public bool Unloaded { get; set; }
 

@@ -35,9 +35,11 @@ public sealed class VirtualDriver : ICudaDriver, IDisposable
     private LaunchOptions _launch;
 
     /// <summary>A driver with one device.</summary>
+    /// <exception cref="ArgumentException">A driver version before 12.0, or launch options that contradict each other.</exception>
     public VirtualDriver(VirtualDriverOptions? options = null)
     {
         Options = options ?? new VirtualDriverOptions();
+        Engine.Launch.Compiles(Options.Launch); // throws when the engine cannot do what is asked
         _launch = Options.Launch;
         PtxVersionOf(Options.DriverVersion);
     }
@@ -46,10 +48,16 @@ public sealed class VirtualDriver : ICudaDriver, IDisposable
     public VirtualDriverOptions Options { get; }
 
     /// <summary>How launches run from now on; begins as <see cref="VirtualDriverOptions.Launch"/>.</summary>
+    /// <exception cref="ArgumentException">The options contradict each other: the compiler is asked for checks or counters.</exception>
     public LaunchOptions LaunchOptions
     {
         get => Volatile.Read(ref _launch);
-        set => Volatile.Write(ref _launch, value ?? throw new ArgumentNullException(nameof(value)));
+        set
+        {
+            ArgumentNullException.ThrowIfNull(value);
+            Engine.Launch.Compiles(value);
+            Volatile.Write(ref _launch, value);
+        }
     }
 
     /// <summary>Raised after every launch, on the thread that ran it, while other threads' calls wait.</summary>
@@ -108,8 +116,6 @@ public sealed class VirtualDriver : ICudaDriver, IDisposable
     internal nint NewHandle() => _nextHandle += 16;
 
     internal bool WasHandle(nint handle) => handle > 0x1000 && handle <= _nextHandle && handle % 16 == 0;
-
-    internal int? KnownRegisters(PtxEntry entry) => Options.Registers?.Invoke(entry, Options.Profile);
 
     internal void Keep(LaunchReport report)
     {

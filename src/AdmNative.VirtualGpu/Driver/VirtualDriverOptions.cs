@@ -32,8 +32,9 @@ public sealed record VirtualDriverOptions
     public int DriverVersion { get; init; } = 12080;
 
     /// <summary>
-    /// Registers per thread of an entry's machine code on the device, where they are known (ptxas -v); null where not. Known numbers decide about launches and
-    /// occupancy; otherwise occupancy uses <see cref="PtxEntry.EstimatedRegisters"/> and no launch is refused for registers.
+    /// Registers per thread of an entry's machine code on the device, where they are known (ptxas -v); null where not. The kernels this library ships need
+    /// nothing here: their catalogue says. Known numbers decide about launches and occupancy; otherwise occupancy uses
+    /// <see cref="PtxEntry.EstimatedRegisters"/> and no launch is refused for registers.
     /// </summary>
     public Func<PtxEntry, DeviceProfile, int?>? Registers { get; init; }
 

@@ -80,7 +80,7 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
     /// Whether the options ask for compiled code. It neither checks nor counts, so by itself it is chosen for launches without either only.
     /// </summary>
     /// <exception cref="ArgumentException">The compiler is demanded together with what it does not do.</exception>
-    private static bool Compiles(LaunchOptions options)
+    internal static bool Compiles(LaunchOptions options)
     {
         bool possible = RuntimeFeature.IsDynamicCodeCompiled;
         switch (options.Engine)

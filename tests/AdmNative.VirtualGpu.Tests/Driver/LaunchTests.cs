@@ -170,6 +170,52 @@ public sealed class LaunchTests
     }
 
     [Fact]
+    public void Options_the_engine_cannot_follow_are_refused_when_they_are_set()
+    {
+        var contradiction = new LaunchOptions { Engine = EngineKind.Jit };
+        Assert.Throws<ArgumentException>(() => new VirtualDriver(new VirtualDriverOptions { Launch = contradiction }));
+        using var rig = new Rig();
+        Assert.Throws<ArgumentException>(() => rig.Driver.LaunchOptions = contradiction);
+        Assert.Throws<ArgumentNullException>(() => rig.Driver.LaunchOptions = null!);
+        Assert.Equal(Checks.All, rig.Driver.LaunchOptions.Checks);
+    }
+
+    [Theory]
+    [InlineData(EngineKind.Interpreter)]
+    [InlineData(EngineKind.Auto)]
+    public void Without_checks_and_counters_the_same_bits_come_from_either_engine(EngineKind engine)
+    {
+        using var rig = new Rig(new VirtualDriverOptions { Launch = new LaunchOptions { Checks = Checks.None, Counters = false, Engine = engine } });
+        nint f = rig.Function(rig.Load(), "scale");
+        float[] x = [.. Enumerable.Range(0, 1000).Select(i => i * 0.25f)];
+        ulong dx = rig.Put(x), dy = rig.Alloc(4000);
+        for (int i = 0; i < 20; i++)
+        {
+            rig.Ok(rig.Scale(f, dy, dx, 1f / 3, 1000));
+        }
+
+        Assert.Equal(x.Select(v => v * (1f / 3)), rig.Get(dy, 1000));
+        rig.Driver.LaunchOptions = new LaunchOptions();
+        rig.Driver.ClearReports();
+        rig.Ok(rig.Scale(f, dx, dy, 1, 1000)); // what an unchecked launch wrote counts as written
+        Assert.Empty(rig.Driver.Findings);
+    }
+
+    [Fact]
+    public void A_handler_that_throws_does_not_make_the_launch_run_twice()
+    {
+        using var rig = new Rig();
+        nint f = rig.Function(rig.Load(), "add1");
+        ulong x = rig.Put(new float[32]);
+        void Thrower(LaunchReport report) => throw new InvalidDataException(report.Kernel);
+        rig.Driver.Launched += Thrower;
+        Assert.Throws<InvalidDataException>(() => rig.One(f, x, 32));
+        rig.Driver.Launched -= Thrower;
+        rig.Ok(rig.Driver.CtxSynchronize());
+        Assert.Equal(1, rig.Get(x, 1)[0]);
+    }
+
+    [Fact]
     public void Copies_carry_along_what_was_never_written()
     {
         using var rig = new Rig();
