@@ -142,7 +142,7 @@ internal sealed unsafe partial class Interpreter
 
     private static void Clock32(Interpreter x, MicroOp* op, uint m)
     {
-        Vector512<uint> v = Vector512.Create((uint)x._warp.Instructions);
+        Vector512<uint> v = Vector512.Create((uint)(x._warp.Instructions + op->Imm));
         LaneOps.Store(x.To(op->D), v, v, m);
     }
 
@@ -151,7 +151,7 @@ internal sealed unsafe partial class Interpreter
         ulong* d = (ulong*)x.To(op->D);
         for (; m != 0; m &= m - 1)
         {
-            d[BitOperations.TrailingZeroCount(m)] = (ulong)x._warp.Instructions;
+            d[BitOperations.TrailingZeroCount(m)] = (ulong)(x._warp.Instructions + op->Imm);
         }
     }
 

@@ -539,6 +539,7 @@ internal sealed unsafe partial class Interpreter
         uint ok = x.Resolve(op, op->Space, m, bytes * count, AccessKind.Read);
         int* list = x.Lists + op->Extra;
         bool signed = (op->Flags & OpFlags.Signed) != 0;
+        ulong keep = (op->Flags & OpFlags.Narrow) != 0 ? 0xFFFF : ulong.MaxValue;
         byte** hosts = x.Hosts;
         for (int e = 0; e < count; e++)
         {
@@ -558,7 +559,7 @@ internal sealed unsafe partial class Interpreter
                 for (uint l = ok; l != 0; l &= l - 1)
                 {
                     int i = BitOperations.TrailingZeroCount(l);
-                    ulong v = ReadElement(hosts[i] + skip, bytes, signed);
+                    ulong v = ReadElement(hosts[i] + skip, bytes, signed) & keep;
                     if (wide)
                     {
                         ((ulong*)d)[i] = v;
@@ -598,6 +599,7 @@ internal sealed unsafe partial class Interpreter
         for (int e = 0; e < count; e++)
         {
             ulong v = ReadElement(_launch.Parameters + op->Offset + (e * bytes), bytes, (op->Flags & OpFlags.Signed) != 0);
+            v &= (op->Flags & OpFlags.Narrow) != 0 ? 0xFFFF : ulong.MaxValue;
             uint* d = To(list[e]);
             if (list[count + e] != 0)
             {
@@ -770,17 +772,22 @@ internal sealed unsafe partial class Interpreter
                     break;
                 case 4:
                     uint old = *(uint*)p;
-                    *(uint*)p = Combine32(kind, op->Type, old, b[i], c[i]);
+                    // f32 sums flush subnormals in global memory; in shared memory they do not.
+                    *(uint*)p = op->Type == PtxType.F32 && !(p >= _shared && p < _shared + _sharedBytes)
+                        ? FlushBits(Combine32(kind, op->Type, FlushBits(old), FlushBits(b[i]), c[i])) : Combine32(kind, op->Type, old, b[i], c[i]);
                     d[i] = old;
                     break;
                 default:
                     ushort old16 = *(ushort*)p;
-                    *(ushort*)p = (ushort)AddHalves(old16, b[i] & 0xFFFF, op->Type == PtxType.BF16);
+                    *(ushort*)p = kind == AtomicOp.Cas
+                        ? (ushort)Combine32(kind, op->Type, old16, b[i] & 0xFFFF, c[i]) : (ushort)AddHalves(old16, b[i] & 0xFFFF, op->Type == PtxType.BF16);
                     d[i] = old16;
                     break;
             }
         }
     }
+
+    private static uint FlushBits(uint single) => (single & 0x7F80_0000) == 0 ? single & 0x8000_0000 : single;
 
     private static uint AddHalves(uint a, uint b, bool bf16)
     {

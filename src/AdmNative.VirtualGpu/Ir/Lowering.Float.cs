@@ -80,6 +80,14 @@ internal sealed partial class Lowering
         return rounding.Value.Mode;
     }
 
+    private void NeedsRounding()
+    {
+        if (!_at.Modifiers.Any(m => m is "rn" or "rz" or "rm" or "rp"))
+        {
+            throw Bad("needs a rounding mode");
+        }
+    }
+
     private void Fma()
     {
         Modifiers mods = Mods();
@@ -89,6 +97,7 @@ internal sealed partial class Lowering
 
     private void FloatFma(Modifiers mods, PtxType type)
     {
+        NeedsRounding();
         Rounding rounding = Round(mods, type);
         OpFlags flags = FloatFlags(mods, type);
         mods.End();
@@ -107,6 +116,11 @@ internal sealed partial class Lowering
     private void FloatDiv(Modifiers mods, PtxType type)
     {
         bool approx = mods.Take("approx"), full = mods.Take("full");
+        if (!approx && !full)
+        {
+            NeedsRounding();
+        }
+
         Rounding rounding = approx || full ? Rounding.Nearest : Round(mods, type);
         OpFlags flags = FloatFlags(mods, type);
         mods.End();
@@ -252,6 +266,12 @@ internal sealed partial class Lowering
         if (op.Code == OpCode.CvtFloat && ((narrowing && rounding is null) || (target == PtxType.TF32 && rounding is null)))
         {
             throw Bad("needs a rounding mode");
+        }
+
+        // Whole numbers stay in their format; other roundings are for formats that lose digits.
+        if (op.Code == OpCode.CvtFloat && rounding is { } mode && (mode.Integral ? target != source : !narrowing && target != PtxType.TF32 && !(target.Bits() == 16 && source.Bits() == 16)))
+        {
+            throw Bad("has a rounding mode it cannot have");
         }
 
         op.Type = target;

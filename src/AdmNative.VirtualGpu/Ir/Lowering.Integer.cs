@@ -297,11 +297,13 @@ internal sealed partial class Lowering
         }
 
         int bits = type.Bits();
-        bool signed = type.IsSigned();
+        bool signed = type.IsSigned(), untyped = type is PtxType.B16 or PtxType.B32 or PtxType.B64;
         OpCode code = _at.Opcode switch
         {
             "neg" when signed => ByWidth(bits, OpCode.Neg16, OpCode.Neg32, OpCode.Neg64),
             "abs" when signed => ByWidth(bits, OpCode.Abs16, OpCode.Abs32, OpCode.Abs64),
+            "popc" or "clz" or "brev" or "not" when !untyped => throw Bad("works on untyped bits: .b16, .b32 or .b64"),
+            "bfind" when untyped => throw Bad("needs a signed or unsigned type"),
             "not" => ByWidth(bits, OpCode.Not16, OpCode.Not32, OpCode.Not64),
             "popc" when bits >= 32 => bits == 64 ? OpCode.Popc64 : OpCode.Popc32,
             "clz" when bits >= 32 => bits == 64 ? OpCode.Clz64 : OpCode.Clz32,
@@ -405,7 +407,7 @@ internal sealed partial class Lowering
         MicroOp op = Op(_at.Opcode == "shl"
             ? ByWidth(bits, OpCode.Shl16, OpCode.Shl32, OpCode.Shl64)
             : BySign(type, OpCode.ShrS16, OpCode.ShrU16, OpCode.ShrS32, OpCode.ShrU32, OpCode.ShrS64, OpCode.ShrU64));
-        if (type.IsFloat() || bits < 16)
+        if (type.IsFloat() || bits < 16 || (_at.Opcode == "shl" && type is not (PtxType.B16 or PtxType.B32 or PtxType.B64)))
         {
             throw Bad($"does not work on .{type.ToString().ToLowerInvariant()}");
         }
@@ -458,6 +460,11 @@ internal sealed partial class Lowering
                 break;
             case "bfi":
                 mods.End();
+                if (type is not (PtxType.B32 or PtxType.B64))
+                {
+                    throw Bad("needs .b32 or .b64");
+                }
+
                 OperandCount(5);
                 op = Op(type.Bits() == 64 ? OpCode.Bfi64 : OpCode.Bfi32);
                 op.D = Dest(Operand(0), type.Bits());
@@ -470,9 +477,9 @@ internal sealed partial class Lowering
                 string? mode = mods.TakeOneOf("f4e", "b4e", "rc8", "ecl", "ecr", "rc16");
                 mods.End();
                 OperandCount(4);
-                if (mode is not null)
+                if (mode is not null || type != PtxType.B32)
                 {
-                    throw Bad("is provided without a mode only");
+                    throw Bad("is provided as .b32 without a mode only");
                 }
 
                 op = Op(OpCode.Prmt);
@@ -546,6 +553,11 @@ internal sealed partial class Lowering
             "hs" => Compare.Ge,
             _ => Enum.Parse<Compare>(name, ignoreCase: true),
         };
+        if (flags != OpFlags.None && source is not (PtxType.F32 or PtxType.F16 or PtxType.F16x2))
+        {
+            throw Bad("has .ftz on a type without it");
+        }
+
         bool unsignedName = name is "lo" or "ls" or "hi" or "hs";
         if ((!source.IsFloat() && compare >= Compare.Equ) || (unsignedName && (source.IsFloat() || source.IsSigned()))
             || (source is PtxType.B16 or PtxType.B32 or PtxType.B64 && compare is not (Compare.Eq or Compare.Ne)))

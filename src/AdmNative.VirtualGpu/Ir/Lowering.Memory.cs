@@ -139,6 +139,12 @@ internal sealed partial class Lowering
             widths.Add(wide ? 1 : 0);
         }
 
+        if (!store && type.IsSigned() && elements.Any(e => e.Kind == PtxOperandKind.Register && RegisterOf(e.Register).Type.Bits() == 16))
+        {
+            op.Flags |= elements.All(e => e.Kind == PtxOperandKind.Sink || RegisterOf(e.Register).Type.Bits() == 16)
+                ? OpFlags.Narrow : throw Bad("mixes registers of different widths");
+        }
+
         op.D = rows[0];
         op.Imm2 = widths[0];
         op.Extra = RowList([.. rows, .. widths]);
@@ -167,9 +173,10 @@ internal sealed partial class Lowering
             AtomicOp.Add => type is PtxType.U32 or PtxType.S32 or PtxType.U64 or PtxType.S64 or PtxType.F32 or PtxType.F64 or PtxType.F16x2 or PtxType.F16 or PtxType.BF16 or PtxType.BF16x2,
             AtomicOp.Min or AtomicOp.Max => type is PtxType.U32 or PtxType.S32 or PtxType.U64 or PtxType.S64,
             AtomicOp.Inc or AtomicOp.Dec => type is PtxType.U32,
+            AtomicOp.Cas => type is PtxType.B16 or PtxType.B32 or PtxType.B64 or PtxType.U32 or PtxType.U64 or PtxType.S32,
             _ => type is PtxType.B32 or PtxType.B64 or PtxType.U32 or PtxType.U64 or PtxType.S32,
         };
-        if (!ok || (noftz && !type.IsFloat()) || (reduce && kind is AtomicOp.Cas or AtomicOp.Exch))
+        if (!ok || noftz != type is PtxType.F16 or PtxType.F16x2 or PtxType.BF16 or PtxType.BF16x2 || (reduce && kind is AtomicOp.Cas or AtomicOp.Exch))
         {
             throw Bad("is not supported");
         }

@@ -284,6 +284,10 @@ internal sealed partial class Lowering
                     op.Extra = _rowLists.Count;
                     _rowLists.Add([.. tables[k].Select(t => priority[t])]);
                 }
+                else if (op.Code is OpCode.Clock32 or OpCode.Clock64)
+                {
+                    op.Imm = k - blockStarts[b]; // the warp's count is brought up to date at the ends of blocks
+                }
 
                 code.Add(op);
             }
@@ -428,7 +432,7 @@ internal sealed partial class Lowering
             case PtxOperandKind.DoubleLiteral when type is PtxType.F32:
                 return Constant(ConstantKind.Literal, BitConverter.SingleToUInt32Bits((float)BitConverter.UInt64BitsToDouble(operand.Bits)), "", false);
             case PtxOperandKind.Special:
-                if (operand.Name is "%clock" or "%clock64" or "%globaltimer")
+                if (_at.Opcode != "mov" || operand.Name is "%clock" or "%clock64" or "%globaltimer")
                 {
                     throw Bad($"reads {operand.Name} other than by mov");
                 }

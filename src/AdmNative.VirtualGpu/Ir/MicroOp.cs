@@ -129,6 +129,9 @@ internal enum OpFlags : uint
 
     /// <summary>cvt: what overflows becomes the largest finite number.</summary>
     SatFinite = 65536,
+
+    /// <summary>Loads: what is sign-extended keeps to the 16 bits of its register.</summary>
+    Narrow = 131072,
 }
 
 /// <summary>

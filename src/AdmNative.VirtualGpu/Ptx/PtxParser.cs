@@ -683,16 +683,25 @@ public sealed class PtxParser
         var labels = new List<string>();
         bool isBranch = opcode.Text is "bra" or "brx";
         bool isCall = opcode.Text == "call";
-        if (!Now.Is(';'))
+        try
         {
-            do
+            if (!Now.Is(';'))
             {
-                operands.Add(Operand(labels, isBranch, isCall, 0));
+                do
+                {
+                    operands.Add(Operand(labels, isBranch, isCall, 0));
+                }
+                while (TakeIf(','));
             }
-            while (TakeIf(','));
+
+            Expect(';');
+        }
+        catch (PtxException e)
+        {
+            // Operands of instructions that are not known here may look like nothing else.
+            throw new PtxException(e.Line, $"{string.Join('.', [opcode.Text, .. modifiers])}: {e.Problem}");
         }
 
-        Expect(';');
         var instruction = new PtxInstruction(opcode.Text, modifiers, operands, guard, negated, first.Line, _file, _sourceLine);
         function.Body.Add(instruction);
         foreach (string label in labels)

@@ -4,6 +4,9 @@ namespace AdmNative.VirtualGpu.Tests.Opcodes;
 public sealed class AssemblerTests
 {
     [PtxasFact]
+    public void Every_matrix_shape_assembles() => Assert.Equal("", Toolchain.Assemble(MatrixProductTests.Module(), "sm_80"));
+
+    [PtxasFact]
     public void Every_row_assembles()
     {
         var complaints = new List<string>();

@@ -17,6 +17,9 @@ internal sealed class WarpValues(ulong[][] inputs, int first, uint mask, uint wa
     /// <summary>Index of the warp in its block.</summary>
     public uint Warp => warp;
 
+    /// <summary>An operand of any thread of the block.</summary>
+    public ulong Thread(int operand, int thread) => inputs[operand][thread];
+
     public ulong A(int lane) => inputs[0][first + lane];
 
     public ulong B(int lane) => inputs[1][first + lane];
@@ -37,6 +40,9 @@ internal sealed record OpcodeCase(string Spelling, string Statement, Kind Result
 {
     /// <summary>Says whether a result will do, where that is not one bit pattern; arguments: operands, expected, got.</summary>
     public Func<ulong[], ulong, ulong, bool>? Accepts { get; init; }
+
+    /// <summary>Lanes whose result is not specified under this mask.</summary>
+    public Func<WarpValues, int, bool>? Ignores { get; init; }
 
     public string Target { get; init; } = "sm_80";
 
@@ -69,5 +75,5 @@ internal sealed record OpcodeCase(string Spelling, string Statement, Kind Result
 
     /// <summary>A row whose lanes do not look at each other.</summary>
     public static OpcodeCase Lane(string statement, Kind result, Kind[] inputs, Func<ulong[], ulong> expected) =>
-        new(statement.Split(' ')[0], statement, result, inputs, (w, lane) => expected(w.Operands(lane))) { IsLane = true };
+        new(statement.Split(' ')[0], statement, result, inputs, (w, lane) => expected(w.Operands(lane))) { IsLane = true, Threads = inputs.Length > 1 ? 512 : 128 };
 }

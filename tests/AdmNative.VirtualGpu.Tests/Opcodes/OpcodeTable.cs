@@ -20,5 +20,5 @@ internal static class OpcodeTable
 
     public static IReadOnlyDictionary<string, OpcodeCase> Rows => s_rows.Value;
 
-    private static IEnumerable<OpcodeCase> Everything() => [.. IntegerCases.All(), .. FloatCases.All(), .. HalfCases.All(), .. ConvertCases.All()];
+    private static IEnumerable<OpcodeCase> Everything() => [.. IntegerCases.All(), .. FloatCases.All(), .. HalfCases.All(), .. ConvertCases.All(), .. MemoryCases.All(), .. WarpCases.All(), .. ControlCases.All()];
 }
