@@ -192,6 +192,7 @@ internal sealed unsafe partial class Interpreter
         }
 
         bool signed = (op->Flags & OpFlags.Signed) != 0;
+        ulong keep = (op->Flags & OpFlags.Narrow) != 0 ? 0xFFFF : ulong.MaxValue;
         for (int e = 0; e < count; e++)
         {
             uint* d = x.To(list[e]);
@@ -200,7 +201,7 @@ internal sealed unsafe partial class Interpreter
             for (uint l = m; l != 0; l &= l - 1)
             {
                 int i = BitOperations.TrailingZeroCount(l);
-                ulong v = ReadElement(from + offsets[i], bytes, signed);
+                ulong v = ReadElement(from + offsets[i], bytes, signed) & keep;
                 if (wide)
                 {
                     ((ulong*)d)[i] = v;
