@@ -823,14 +823,15 @@ internal sealed unsafe partial class RegionCompiler
     /// <summary>Every NaN becomes the canonical one; pops singles, pushes uints.</summary>
     private void Canonical()
     {
+        // Of the eight classes the fixup tells apart, the two of NaN keep the first operand, all others take the second.
         _il.Emit(IlCodes.Stloc, _single);
-        _il.Emit(IlCodes.Ldloc, _single);
-        _il.Emit(IlCodes.Ldloc, _single);
-        Emit(M.EqualS);
-        _il.Emit(IlCodes.Ldloc, _single);
         Splat(FloatOps.CanonicalNan);
         Emit(M.AsS);
-        Emit(M.SelectS);
+        _il.Emit(IlCodes.Ldloc, _single);
+        Splat(0x1111_1100);
+        Emit(M.AsI);
+        _il.Emit(IlCodes.Ldc_I4_0);
+        Emit(M.Fixup);
         Emit(M.FromS);
     }
 

@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Reflection;
 using System.Reflection.Emit;
 using System.Runtime.Intrinsics;
@@ -84,14 +85,17 @@ internal sealed unsafe partial class RegionCompiler
 
     private void Emit(in Piece piece, int index)
     {
+        Block block = _kernel.Blocks[piece.Block];
+        BitArray[] live = _liveness.Within(piece.Block);
         for (int i = piece.From; i < piece.To; i++)
         {
+            (BitArray before, BitArray after) = (live[i - block.Start], live[i + 1 - block.Start]);
+            _cache.Live = slot => before[slot / 2] || after[slot / 2];
             EmitOp(i);
         }
 
-        Block block = _kernel.Blocks[piece.Block];
-        (int number, bool last) = (piece.Block, piece.Last);
-        _cache.Clear(slot => !last || _liveness.After(number, slot / 2) || TransferReads(block, slot / 2));
+        BitArray rest = live[piece.To - block.Start];
+        _cache.Clear(slot => rest[slot / 2]);
         if (!piece.Last)
         {
             Leave(RegionExit.Piece, index + 1);
@@ -233,10 +237,6 @@ internal sealed unsafe partial class RegionCompiler
         OperandRanges r = _program.Ranges[site];
         return [.. _program.Operands.AsSpan(r.Sources, r.SourceCount), .. _program.Operands.AsSpan(r.Uses, r.UseCount), .. _program.Operands.AsSpan(r.Destinations, r.DestinationCount)];
     }
-
-    /// <summary>Whether the op that ends the block, which the scheduler runs, reads a row.</summary>
-    private bool TransferReads(Block block, int row) =>
-        RegionPlan.Ends(_kernel, block) && Rows(block.Start + block.Count - 1).Any(r => row == r || row == r + 1);
 
     /// <summary>Leaves the lanes that the guard lets pass in a local and on the stack.</summary>
     private void LoadGuard(in MicroOp op)

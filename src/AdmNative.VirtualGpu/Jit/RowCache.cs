@@ -26,6 +26,9 @@ internal sealed class RowCache
         _used = new long[locals];
     }
 
+    /// <summary>Whether the op being emitted, or a later one, may read a slot. Values of others need not be kept.</summary>
+    public Func<int, bool> Live { get; set; } = _ => true;
+
     /// <summary>Pushes a slot as Vector512 of uint.</summary>
     public void Load(int slot)
     {
@@ -94,17 +97,27 @@ internal sealed class RowCache
 
     private int Take(int slot)
     {
-        int i = Array.IndexOf(_used, _used.Min());
-        int free = Array.IndexOf(_slots, -1);
-        i = free >= 0 ? free : i;
-        if (_slots[i] >= 0)
+        // A free local, else one whose value nobody reads any more, else the one longest unused.
+        int best = 0;
+        for (int i = 0; i < _slots.Length; i++)
         {
-            WriteBack(i);
+            if (_slots[i] < 0 || !Live(_slots[i]))
+            {
+                best = i;
+                break;
+            }
+
+            best = _used[i] < _used[best] ? i : best;
         }
 
-        _slots[i] = slot;
-        _dirty[i] = false;
-        return i;
+        if (_slots[best] >= 0 && Live(_slots[best]))
+        {
+            WriteBack(best);
+        }
+
+        _slots[best] = slot;
+        _dirty[best] = false;
+        return best;
     }
 
     private void WriteBack(int i)

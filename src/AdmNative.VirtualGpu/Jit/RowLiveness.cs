@@ -64,8 +64,22 @@ internal sealed class RowLiveness
         }
     }
 
-    /// <summary>Whether the row may be read once the block is over.</summary>
-    public bool After(int block, int row) => _out[block][row];
+    /// <summary>For each op from start to end of a block: the rows that it or a later one may read. The last entry is what holds after the block.</summary>
+    public BitArray[] Within(int block)
+    {
+        Block b = _kernel.Blocks[block];
+        var live = new BitArray[b.Count + 1];
+        live[b.Count] = _out[block];
+        for (int i = b.Count - 1; i >= 0; i--)
+        {
+            live[i] = new BitArray(live[i + 1]);
+            Write(b.Start + i, live[i]);
+            Read(b.Start + i, live[i]);
+            live[i].Or(_crossLane);
+        }
+
+        return live;
+    }
 
     private IEnumerable<int> Successors(Block block)
     {
