@@ -79,13 +79,13 @@ public enum MmaRounding
 /// <summary>Which engine executes.</summary>
 public enum EngineKind
 {
-    /// <summary>The IL compiler when checks are off and the runtime can generate code, else the interpreter.</summary>
+    /// <summary>Compiled code for what runs often, when nothing is checked or counted and the runtime can generate code; else the interpreter.</summary>
     Auto,
 
     /// <summary>One method per micro-op; does all checks and counters.</summary>
     Interpreter,
 
-    /// <summary>Compiled to IL; no checks.</summary>
+    /// <summary>All compiled to IL; refused together with checks or counters.</summary>
     Jit,
 }
 

@@ -25,6 +25,7 @@ internal sealed unsafe partial class Interpreter
             case OpCode.CopyAsync: return &FastCopyAsync;
             case OpCode.CopyAsyncCommit: return &FastCommit;
             case OpCode.CopyAsyncWait or OpCode.CopyAsyncWaitAll: return &FastWait;
+            case OpCode.Shuffle: return &FastShuffle;
             case OpCode.LoadMatrix when op.Space == PtxSpace.Shared && op.A >= 0: return &FastLoadMatrix;
             default: return (delegate*<Interpreter, MicroOp*, uint, void>)HandlerOf(op);
         }
@@ -329,6 +330,35 @@ internal sealed unsafe partial class Interpreter
                 case 8: *(ulong*)d = zero ? 0 : *(ulong*)s; break;
                 default: *(uint*)d = zero ? 0 : *(uint*)s; break;
             }
+        }
+    }
+
+    /// <summary><see cref="Shuffle"/> for all lanes at once.</summary>
+    private static void FastShuffle(Interpreter x, MicroOp* op, uint m)
+    {
+        uint* a = x.Row(op->A), b = x.Row(op->B), c = x.Row(op->C);
+        Vector512<uint> low = Vector512.Load(a), high = Vector512.Load(a + 16);
+        (Vector512<uint> r0, Vector512<uint> p0) = Half(0);
+        (Vector512<uint> r1, Vector512<uint> p1) = Half(16);
+        LaneOps.Store(x.To(op->D), r0, r1, m);
+        x.SetPredicateBits(op->D2, LaneOps.Bits(p0, p1), m);
+
+        (Vector512<uint> Values, Vector512<uint> Inside) Half(int first)
+        {
+            Vector512<int> five = Vector512.Create(31), lane = Vector512.Create(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) + Vector512.Create(first);
+            Vector512<int> bound = Vector512.Load((int*)b + first) & five, clamp = Vector512.Load((int*)c + first);
+            Vector512<int> segment = Vector512.ShiftRightLogical(clamp, 8) & five, min = lane & segment, max = min | (clamp & five & ~segment);
+            var kind = (ShuffleKind)op->Imm;
+            Vector512<int> source = kind switch
+            {
+                ShuffleKind.Up => lane - bound,
+                ShuffleKind.Down => lane + bound,
+                ShuffleKind.Butterfly => lane ^ bound,
+                _ => min | (bound & ~segment),
+            };
+            Vector512<int> inside = kind == ShuffleKind.Up ? Vector512.GreaterThanOrEqual(source, max) : Vector512.LessThanOrEqual(source, max);
+            Vector512<int> from = Vector512.ConditionalSelect(inside, source, lane);
+            return (Avx512F.PermuteVar16x32x2(low, from.AsUInt32(), high), inside.AsUInt32());
         }
     }
 

@@ -87,7 +87,8 @@ internal sealed class RandomKernel
         "ld.param.u32 W, [n]", "ld.param.u64 L, [a]",
         "and.b32 %a, W, 252; cvt.u64.u32 %la, %a; add.s64 %la, %base, %la; atom.global.add.u32 W, [%la], W",
         "and.b32 %a, W, 28; mov.u32 %sa, store; add.s32 %a, %sa, %a; red.shared.max.u32 [%a], W",
-        "shfl.sync.bfly.b32 W|P, W, I, 31, -1", "shfl.sync.idx.b32 W, W, V, 31, -1", "vote.sync.ballot.b32 W, P, -1", "vote.sync.any.pred P, P, -1",
+        "shfl.sync.bfly.b32 W|P, W, I, 31, -1", "shfl.sync.idx.b32 W, W, V, 31, -1", "shfl.sync.up.b32 W|P, W, I, 0, -1", "shfl.sync.down.b32 W|P, W, W, 31, -1",
+        "shfl.sync.bfly.b32 W|P, W, I, 6175, -1", "shfl.sync.up.b32 W|P, W, W, W, -1", "shfl.sync.idx.b32 F|P, F, W, 7199, -1", "shfl.sync.down.b32 W|P, W, I, W, -1", "vote.sync.ballot.b32 W, P, -1", "vote.sync.any.pred P, P, -1",
     ];
 
     private readonly Random _random;
