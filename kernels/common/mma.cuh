@@ -8,9 +8,9 @@
 // Shared addresses are 32 bits.
 __device__ __forceinline__ u32 sharedAddress(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
-// Byte offset of 16-byte chunk c of a row, in a tile of ROW_BYTES rows. Eight neighbouring rows at one chunk, which is a phase of
-// ldmatrix, fall into eight different groups of four banks: 128 bytes hold one row (or more), so that row & 7 has to turn the chunk;
-// or two rows of 64 bytes, which already lie in different halves. Stores and loads both come through here.
+// Byte offset of 16-byte chunk c of a row, in a tile of rows of ROW_BYTES. Eight neighbouring rows at one chunk, which is a phase of
+// ldmatrix, fall into eight different groups of four banks. Rows of 128 bytes (or multiples) all begin in bank 0: row & 7 turns the chunk.
+// Rows of 64 bytes begin in banks 0 and 16 in turn: every second row turns it. Stores and loads both come through here.
 template <int ROW_BYTES> __device__ __forceinline__ u32 swizzle(int row, int chunk) {
     static_assert(ROW_BYTES == 64 || ROW_BYTES % 128 == 0, "rows of 64 bytes or multiples of 128");
     return (u32)(row * ROW_BYTES + ((chunk ^ (ROW_BYTES == 64 ? (row >> 1) & 3 : row & 7)) << 4));

@@ -15,7 +15,7 @@ internal sealed record KernelResult(byte[] Output, IReadOnlyList<LaunchReport> R
 /// <summary>Runs shipped kernels: bytes in, launches, bytes out. The PTX may be edited first, to plant a bug.</summary>
 internal sealed class KernelRun(string family, LaunchOptions options, Func<string, string>? edit = null) : IDisposable
 {
-    private static readonly KernelBundle s_bundle = KernelBundle.Open();
+    private static readonly KernelBundle s_bundle = KernelBundle.Default;
 
     private readonly PtxRun _run = new(edit is null ? Text(family) : edit(Text(family))) { Options = options, CompareEngines = edit is null };
     private readonly List<LaunchReport> _reports = [];
