@@ -31,8 +31,12 @@ public sealed class PtxListTests
         }
         """;
 
-    public static TheoryData<string> Bundle() =>
-        [.. Directory.GetFiles(Repo.Path("kernels", "ptx"), "*.ptx").Select(f => System.IO.Path.GetFileName(f)).Order(StringComparer.Ordinal)];
+    // The shipped kernels, the examples, and what the tests of the device have of other compilers.
+    public static TheoryData<string> EveryFile() =>
+        [.. Directory.GetFiles(Repo.Path("kernels"), "*.ptx", SearchOption.AllDirectories)
+            .Concat(Directory.GetFiles(Repo.Path("docs", "examples"), "*.ptx"))
+            .Concat(Directory.GetFiles(Repo.Path("tests", "AdmNative.VirtualGpu.Tests"), "*.ptx", SearchOption.AllDirectories))
+            .Select(f => Path.GetRelativePath(Repo.Path(), f)).Where(f => !f.Contains("/bin/", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
 
     private static Adm.Outcome On(string text, params string[] verb)
     {
@@ -91,10 +95,10 @@ public sealed class PtxListTests
     }
 
     [Theory]
-    [MemberData(nameof(Bundle))]
-    public void Our_own_kernels_are_listed_and_known(string file)
+    [MemberData(nameof(EveryFile))]
+    public void Every_file_of_this_repository_is_listed_and_known(string file)
     {
-        string path = Repo.Path("kernels", "ptx", file);
+        string path = Repo.Path(file);
         Adm.Outcome check = Adm.Done("ptx", "check", path);
         Assert.EndsWith("every instruction is known\n", check.Out);
         JObject json = JObject.Parse(Adm.Done("ptx", "list", path, "--json").Out);

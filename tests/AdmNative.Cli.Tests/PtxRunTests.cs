@@ -343,6 +343,33 @@ public sealed class PtxRunTests
         Assert.Contains("  fma.rn.f32 %f4, %f3, %f1, %f2;\n", text); // the PTX line itself, where there is no other source
     }
 
+    [Fact]
+    public void A_shipped_kernel_runs_as_its_catalogue_says()
+    {
+        const int M = 40, N = 24, K = 40;
+        using var bench = new Bench(File.ReadAllText(Repo.Path("kernels", "ptx", "gemm.sm80.ptx")));
+        Half[] a = [.. Enumerable.Range(0, M * K).Select(i => (Half)((i * 7 % 11) - 5))], b = [.. Enumerable.Range(0, N * K).Select(i => (Half)((i * 5 % 9) - 4))];
+        bench.Input(("a", Tensor.From([M, K], a)), ("b", Tensor.From([N, K], b)));
+        File.WriteAllText(bench.Temp["spec.json"], $$"""
+            [{"struct": [{"buffer": "a"}, {"buffer": "b"}, {"alloc": "c", "dtype": "f16", "shape": [{{M}}, {{N}}]},
+              {"s64": {{K}}}, {"s64": {{K}}}, {"s64": {{N}}}, {"s32": {{M}}}, {"s32": {{N}}}, {"s32": {{K}}}, {"s32": 0}]}]
+            """);
+        Adm.Outcome outcome = bench.Run("--entry", "gemm_nt_f16", "--block", "128", "--args", "spec.json", "--input", "in.npz", "--output", "out.npz", "--profile", "json");
+        Assert.True(outcome.Code == ExitCode.Done, outcome.Error);
+        using NpzFile file = NpzFile.Open(bench.Temp["out.npz"]);
+        float[] c = file.Read("c").ToFloats();
+        for (int i = 0; i < c.Length; i++)
+        {
+            // whole numbers below 2^11: exact in f16
+            Assert.Equal(Enumerable.Range(0, K).Sum(k => (float)a[(i / N * K) + k] * (float)b[(i % N * K) + k]), c[i]);
+        }
+
+        JToken counters = JObject.Parse(outcome.Out)["counters"]!;
+        Assert.Equal(2 * 256, (int)counters["mma_instructions"]!); // two steps of 32 k
+        Assert.Equal(2 * 256 * 2 * 16 * 8 * 16, (int)counters["mma_flops"]!);
+        Assert.Equal(0, (int)counters["shared_conflicts"]!);
+    }
+
     // ---- findings
 
     [Fact]
