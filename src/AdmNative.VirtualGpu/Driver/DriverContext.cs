@@ -196,7 +196,7 @@ internal sealed unsafe class DriverContext : IDisposable
 
     // ---- capture rules
 
-    private Outcome Invalidate(Capture capture, CudaStatus status, string why)
+    private static Outcome Invalidate(Capture capture, CudaStatus status, string why)
     {
         capture.Invalid ??= why;
         return new Outcome(status, why);
@@ -713,7 +713,8 @@ internal sealed unsafe class DriverContext : IDisposable
             CudaStatus.IllegalAddress => f.Check == Checks.Bounds,
             CudaStatus.MisalignedAddress => f.Check == Checks.Alignment,
             _ => f.Check is Checks.None or Checks.Barriers,
-        }) ?? report.Findings.FirstOrDefault();
+        });
+        fault ??= report.Findings.Count > 0 ? report.Findings[0] : null;
         return new Outcome(report.Status, fault?.ToString() ?? $"'{report.Kernel}' did not finish");
     }
 
