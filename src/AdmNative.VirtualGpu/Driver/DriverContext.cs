@@ -16,7 +16,7 @@ internal sealed unsafe class DriverContext : IDisposable
     private readonly SortedList<nint, long> _pinned = [];
     private readonly HashSet<Capture> _captures = [];
     private readonly DriverStream _null = new(isNull: true, blocking: false);
-    private readonly HashSet<DriverStream> _streams;
+    private readonly List<DriverStream> _streams;
 
     public DriverContext(VirtualDriver driver)
     {
@@ -168,9 +168,10 @@ internal sealed unsafe class DriverContext : IDisposable
         }
     }
 
+    /// <summary>Runs everything. The stream created last goes first: what it forgot to wait for has not happened yet.</summary>
     private Outcome Drain()
     {
-        foreach (DriverStream s in _streams.ToArray())
+        foreach (DriverStream s in Enumerable.Reverse(_streams).ToArray())
         {
             Execute(s.Last);
         }

@@ -13,6 +13,11 @@ internal readonly record struct Outcome(CudaStatus Status, string Detail)
 }
 
 /// <summary>Rules a launch has to keep before a thread of it runs. The statuses are those of cuLaunchKernel.</summary>
+/// <remarks>
+/// The driver's manual names INVALID_VALUE and LAUNCH_OUT_OF_RESOURCES for these without saying which goes with what. Registers and too many arguments
+/// give the second, as its description says; everything else the first. That .maxntid, .reqntid and a short parameter block belong to the first has not been
+/// confirmed on hardware.
+/// </remarks>
 internal static class LaunchRules
 {
     /// <param name="profile">The device.</param>

@@ -86,6 +86,26 @@ public sealed class BoundsTests
     }
 
     [Fact]
+    public void Host_threads_share_the_count()
+    {
+        // Every block reads the same 4096 words and writes its own 32.
+        using var run = new PtxRun(PtxRun.Entry("""
+            .reg .b32 %r<10>; .reg .b64 %rd<10>; .reg .pred %p<2>;
+            ld.param.u64 %rd1, [out]; ld.param.u64 %rd2, [a]; mov.u32 %r1, %tid.x; mov.u32 %r2, %ctaid.x; mad.lo.u32 %r2, %r2, 32, %r1;
+            mul.wide.u32 %rd4, %r1, 4; add.s64 %rd2, %rd2, %rd4; mul.wide.u32 %rd5, %r2, 4; add.s64 %rd1, %rd1, %rd5; mov.u32 %r5, 0; mov.u32 %r6, 0;
+            $loop:
+            ld.global.u32 %r3, [%rd2]; add.u32 %r6, %r6, %r3; add.s64 %rd2, %rd2, 128;
+            add.u32 %r5, %r5, 1; setp.lt.u32 %p1, %r5, 128; @%p1 bra $loop;
+            st.global.u32 [%rd1], %r6;
+            ret;
+            """))
+        { Options = new LaunchOptions { Checks = Checks.None, Threads = 4 } };
+        LaunchReport report = run.Launch("k", 64, 32, run.Room<uint>(64 * 32), run.Put<uint>(new uint[4096]));
+        Assert.Equal(512 + 256, report.Counters.GlobalFootprintSectors);
+        Assert.Equal(64 * 512, report.Counters.GlobalReadSectors);
+    }
+
+    [Fact]
     public void Lanes_in_several_allocations_are_counted_in_each()
     {
         // Lane i reads allocation i % 2 at 4 * i: four sectors of each.
