@@ -44,6 +44,21 @@ public sealed class OptionListTests
         }
     }
 
+    [Fact]
+    public void Help_is_printed_for_every_command_whatever_else_it_needs()
+    {
+        foreach (Command command in All(AdmProgram.CreateRoot(s_host)))
+        {
+            string[] verbs = HelpText.Path(command).Split(' ')[1..];
+            Adm.Outcome outcome = Adm.Done([.. verbs, "--help"]);
+            Assert.StartsWith(command.Description!, outcome.Out);
+            Assert.Contains($"Usage: {HelpText.Path(command)} ", outcome.Out);
+            Assert.Empty(outcome.Error);
+        }
+
+        static IEnumerable<Command> All(Command command) => command.Subcommands.SelectMany(All).Prepend(command);
+    }
+
     // One line per option: verb, names, value, default.
     private static string List()
     {

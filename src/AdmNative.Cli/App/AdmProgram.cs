@@ -44,7 +44,7 @@ internal static class AdmProgram
         {
             string[] words = Arguments.Normalise(root, args.Count == 0 ? ["--help"] : args, out verb);
             ParseResult parsed = root.Parse(words, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
-            if (parsed.Errors.Count > 0)
+            if (parsed.Errors.Count > 0 && parsed.Action is not HelpText)
             {
                 throw new UsageException(string.Join('\n', parsed.Errors.Select(e => e.Message)));
             }
@@ -83,7 +83,7 @@ internal static class AdmProgram
 
     private static string MessageOf(Exception e) => e switch
     {
-        OutOfMemoryException => $"out of memory ({e.Message}); try a smaller --batch_size",
+        OutOfMemoryException => $"out of memory ({e.Message}); take fewer images at a time, or a smaller network",
         UsageException or ConfigException or DeviceUnavailableException or NumericException or ShapeException or PtxFileException
             or OperationCanceledException or IOException or UnauthorizedAccessException => e.Message,
         _ => $"internal error, please report it with the command line: {e}",

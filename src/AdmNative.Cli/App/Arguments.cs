@@ -13,7 +13,7 @@ internal static class Arguments
     /// <param name="root">The program.</param>
     /// <param name="args">The command line.</param>
     /// <param name="path">How far the verbs were understood, e.g. "adm inspect", also when this throws.</param>
-    /// <exception cref="UsageException">An unknown verb or flag, or a flag without its value.</exception>
+    /// <exception cref="UsageException">An unknown verb or flag, a flag without its value, or less than the verb needs.</exception>
     public static string[] Normalise(Command root, IReadOnlyList<string> args, out string path)
     {
         path = HelpText.Path(root);
@@ -82,6 +82,17 @@ internal static class Arguments
             {
                 throw new UsageException($"'{word}' was not expected: flags are written --flag value");
             }
+        }
+
+        // Checked here: the parser's own messages do not say how the command is called.
+        if (command.Subcommands.Count > 0)
+        {
+            throw new UsageException($"a command is needed: {string.Join(", ", command.Subcommands.Select(c => c.Name))}");
+        }
+
+        if (words.Count < command.Arguments.Count)
+        {
+            throw new UsageException($"needs {string.Join(" and ", command.Arguments.Skip(words.Count).Select(a => $"<{a.Name}>"))}: {HelpText.Call(command)}");
         }
 
         return [.. verbs, .. flags.SelectMany(f => new[] { f.Key, f.Value }), .. words];

@@ -37,7 +37,7 @@ internal sealed class HelpText : SynchronousCommandLineAction
         }
         else
         {
-            output.WriteLine($"Usage: {path} {string.Concat(command.Arguments.Select(a => $"<{a.Name}> "))}[flags]");
+            output.WriteLine($"Usage: {Call(command)}");
             if (command.Arguments.Count > 0)
             {
                 output.WriteLine();
@@ -81,6 +81,9 @@ internal sealed class HelpText : SynchronousCommandLineAction
         Command? parent = command.Parents.OfType<Command>().FirstOrDefault();
         return parent is null ? "adm" : $"{Path(parent)} {command.Name}";
     }
+
+    /// <summary>The same with what it needs and may have, e.g. "adm inspect checkpoint &lt;file&gt; [flags]".</summary>
+    public static string Call(Command command) => $"{Path(command)} {string.Concat(command.Arguments.Select(a => $"<{a.Name}> "))}[flags]";
 
     private static void Columns(TextWriter output, IEnumerable<(string Left, string Right)> rows)
     {
