@@ -34,7 +34,7 @@ public class IdxTests
             Assert.Contains(path, e.Message, StringComparison.Ordinal);
         }
 
-        Refused("ends early", []);
+        Refused("is empty", []);
         Refused("ends early", s_pictures[..10]);
         Refused("ends early", s_pictures[..16]);
         Refused("ends early", s_labels[..^1]);

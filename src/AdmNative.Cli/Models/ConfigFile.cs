@@ -1,5 +1,6 @@
 using System.Globalization;
 using AdmNative.Core;
+using AdmNative.Formats;
 using Newtonsoft.Json;
 using Newtonsoft.Json.Linq;
 
@@ -28,7 +29,7 @@ internal static class ConfigFile
         JObject root;
         try
         {
-            using var reader = new JsonTextReader(new StreamReader(path)) { MaxDepth = 8, DateParseHandling = DateParseHandling.None };
+            using var reader = new JsonTextReader(new StringReader(SmallText.Read(path))) { MaxDepth = 8, DateParseHandling = DateParseHandling.None };
             root = JObject.Load(reader);
         }
         catch (JsonException e)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
+using AdmNative.Formats;
 
 namespace AdmNative.Cli;
 
@@ -68,6 +69,7 @@ internal sealed class RunSettings
     {
         const int Block = 4096;
         const int Blocks = 256;
+        InputFile.Check(path);
         using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         var buffer = new byte[Block];

@@ -1,4 +1,5 @@
 using AdmNative.Core;
+using AdmNative.Formats;
 
 namespace AdmNative.Diffusion;
 
@@ -58,7 +59,8 @@ public sealed record ReplayConfig
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="ConfigException">It is no such configuration; names the field.</exception>
-    public static ReplayConfig Load(string path, ReplayKind kind) => Parse(File.ReadAllText(path), kind, path);
+    /// <exception cref="CheckpointException">The file cannot be read as a text.</exception>
+    public static ReplayConfig Load(string path, ReplayKind kind) => Parse(SmallText.Read(path), kind, path);
 
     /// <summary>Parses a text.</summary>
     /// <param name="json">A JSON object.</param>

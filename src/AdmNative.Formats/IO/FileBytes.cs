@@ -24,12 +24,7 @@ internal sealed class FileBytes : IDisposable
 
     public static FileBytes Open(string path)
     {
-        ArgumentException.ThrowIfNullOrEmpty(path);
-        if (Directory.Exists(path))
-        {
-            throw new CheckpointException("is a folder; give the file inside it", path);
-        }
-
+        InputFile.Check(path);
         SafeFileHandle handle;
         try
         {
