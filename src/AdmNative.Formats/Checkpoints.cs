@@ -15,10 +15,11 @@ public static class Checkpoints
         {
             case FileKind.Zip or FileKind.TorchLegacy:
                 TorchFile torch = TorchFile.Open(file);
-                return new TensorFile(torch.AsTensorSource(key), torch);
+                TorchFile.Source source = torch.TensorsOf(key);
+                return new TensorFile(source, torch, source.Read);
             case FileKind.Safetensors:
                 SafetensorsFile safetensors = SafetensorsFile.Open(file);
-                return new TensorFile(safetensors, safetensors);
+                return new TensorFile(safetensors, safetensors, safetensors.Read);
             case var kind:
                 throw FileKinds.NotA("checkpoint (torch .pt or .safetensors)", kind, file);
         }

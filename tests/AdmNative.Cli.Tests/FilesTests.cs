@@ -41,7 +41,7 @@ public sealed class FilesTests
         using var temp = new TempFolder();
         SafetensorsWriter.Write(temp["a.safetensors"],
         [
-            TensorEntry.From("n", Tensor.From<long>([2], [3, -4])), TensorEntry.From("x", Tensor.From<float>([2], [1.5f, 1e6f])),
+            TensorEntry.From("n", Tensor.From<long>([2], [(1L << 60) + 1, -16777217])), TensorEntry.From("x", Tensor.From<float>([2], [1.5f, 1e6f])),
         ]);
         Adm.Outcome outcome = Adm.Run("convert", temp["a.safetensors"], temp["b.safetensors"], "--dtype", "f16");
         Assert.Equal(ExitCode.NonFinite, outcome.Code);
@@ -49,7 +49,18 @@ public sealed class FilesTests
         Assert.Equal(["a.safetensors"], temp.Names);
         Adm.Done("convert", temp["a.safetensors"], temp["b.safetensors"]);
         using SafetensorsFile file = SafetensorsFile.Open(temp["b.safetensors"]);
-        Assert.Equal([3L, -4L], file.Read("n").AsSpan<long>().ToArray());
+        Assert.Equal([(1L << 60) + 1, -16777217L], file.Read("n").AsSpan<long>().ToArray());
+    }
+
+    [Fact]
+    public void A_checkpoint_of_nothing_is_bad_input()
+    {
+        using var temp = new TempFolder();
+        SafetensorsWriter.Write(temp["a.safetensors"], []);
+        Adm.Outcome outcome = Adm.Run("convert", temp["a.safetensors"], temp["b.pt"]);
+        Assert.Equal(ExitCode.BadInput, outcome.Code);
+        Assert.Contains("a.safetensors: holds no tensors", outcome.Error);
+        Assert.Equal(["a.safetensors"], temp.Names);
     }
 
     [Theory]

@@ -46,15 +46,28 @@ internal static class ConvertCheckpoint
         }
 
         string output = OutputPaths.File(options.Output, "output");
+        OutputPaths.Distinct([("output", options.Output)], [("the input", options.Input)]);
         using TensorFile source = Checkpoints.Open(options.Input, options.Key);
-        TensorEntry[] tensors = [.. source.Tensors.Select(t => Entry(host, source, t.Key, t.Value, target))];
-        if (extension == ".safetensors")
+        if (source.Tensors.Count == 0)
         {
-            SafetensorsWriter.Write(output, tensors);
+            throw new CheckpointException("holds no tensors; there is nothing to convert", options.Input);
         }
-        else
+
+        TensorEntry[] tensors = [.. source.Tensors.Select(t => Entry(host, source, t.Key, t.Value, target))];
+        try
         {
-            TorchWriter.Write(output, tensors);
+            if (extension == ".safetensors")
+            {
+                SafetensorsWriter.Write(output, tensors);
+            }
+            else
+            {
+                TorchWriter.Write(output, tensors);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            throw new OperationCanceledException($"stopped; {options.Output} was not written");
         }
 
         Report(host, options, tensors);
@@ -90,23 +103,20 @@ internal static class ConvertCheckpoint
         return new TensorEntry(name, new TensorType(dtype, type.Shape), stream =>
         {
             host.Stop.ThrowIfCancellationRequested();
+            if (type.DType == dtype && dtype != DType.F32)
+            {
+                // In its own type: halves keep their bits and integers of any size their value.
+                stream.Write(source.Read(name).Bytes);
+                return;
+            }
+
             var values = new float[type.Shape.Elements];
             source.ReadFloats(name, values);
-            switch (dtype)
-            {
-                case DType.F32: stream.Write(MemoryMarshal.AsBytes(values.AsSpan())); break;
-                case DType.F16: Write(stream, values, v => ToHalf(v, name)); break;
-                case DType.I64: Write(stream, values, v => Exactly<long>(v, name)); break;
-                case DType.I32: Write(stream, values, v => Exactly<int>(v, name)); break;
-                case DType.I16: Write(stream, values, v => Exactly<short>(v, name)); break;
-                case DType.I8: Write(stream, values, v => Exactly<sbyte>(v, name)); break;
-                default: Write(stream, values, v => Exactly<byte>(v, name)); break;
-            }
+            stream.Write(dtype == DType.F16
+                ? MemoryMarshal.AsBytes(Array.ConvertAll(values, v => ToHalf(v, name)).AsSpan())
+                : MemoryMarshal.AsBytes(values.AsSpan()));
         });
     }
-
-    private static void Write<T>(Stream stream, float[] values, Func<float, T> convert) where T : unmanaged =>
-        stream.Write(MemoryMarshal.AsBytes(Array.ConvertAll(values, v => convert(v)).AsSpan()));
 
     private static Half ToHalf(float value, string name)
     {
@@ -115,9 +125,4 @@ internal static class ConvertCheckpoint
             ? half
             : throw new NumericException($"tensor '{name}' holds {value}, beyond half precision (65504); convert it to f32");
     }
-
-    // Integers were read as f32, which is exact up to 2^24.
-    private static T Exactly<T>(float value, string name) where T : struct, System.Numerics.INumber<T> => Math.Abs(value) <= 1 << 24
-        ? T.CreateChecked(value)
-        : throw new NumericException($"integer tensor '{name}' holds {value}, too large to be carried over");
 }

@@ -35,7 +35,10 @@ public sealed class TorchFile : IDisposable
     /// 'model', ...), or of the entry <paramref name="key"/>.
     /// </summary>
     /// <exception cref="CheckpointException">There is no such dictionary, or more than one; the message lists the keys.</exception>
-    public ITensorSource AsTensorSource(string? key = null)
+    public ITensorSource AsTensorSource(string? key = null) => TensorsOf(key);
+
+    /// <inheritdoc cref="AsTensorSource"/>
+    internal Source TensorsOf(string? key)
     {
         if (Root is not PtDict root)
         {
@@ -265,7 +268,8 @@ public sealed class TorchFile : IDisposable
             : throw input.Bad($"describes {storage.Name} as {storage.Elements} {storage.DType} and as {elements} {dtype} elements: damaged");
     }
 
-    private sealed class Source : ITensorSource
+    /// <summary>One dictionary of tensors in the file.</summary>
+    internal sealed class Source : ITensorSource
     {
         private readonly string _path;
         private readonly Dictionary<string, PtTensor> _tensors = new(StringComparer.Ordinal);
@@ -286,14 +290,12 @@ public sealed class TorchFile : IDisposable
 
         public IReadOnlyDictionary<string, TensorType> Tensors => _types;
 
-        public void ReadFloats(string name, Span<float> destination)
-        {
-            if (!_tensors.TryGetValue(name, out PtTensor? tensor))
-            {
-                throw new CheckpointException($"has no tensor '{name}'", _path);
-            }
+        public void ReadFloats(string name, Span<float> destination) => Find(name).ReadFloats(destination);
 
-            tensor.ReadFloats(destination);
-        }
+        public Tensor Read(string name) => Find(name).Read();
+
+        private PtTensor Find(string name) => _tensors.TryGetValue(name, out PtTensor? tensor)
+            ? tensor
+            : throw new CheckpointException($"has no tensor '{name}'", _path);
     }
 }
