@@ -49,12 +49,26 @@ public sealed class CpuBackend : IBackend
     }
 
     /// <inheritdoc/>
-    public Plan Plan(Graph graph) => Planner.Plan(graph, new PlannerOptions
+    /// <exception cref="ShapeException">A value has more elements than the kernels count.</exception>
+    public Plan Plan(Graph graph)
     {
-        WorkspaceBytes = node => _factory.WorkspaceBytes(node, Isa, Threads),
-        AllowStrided = static node => node.Op is not (Conv2dWeightGrad or LinearWeightGrad),
-        Alignment = AlignedMemory.Alignment,
-    });
+        ArgumentNullException.ThrowIfNull(graph);
+        foreach (Node node in graph.Nodes)
+        {
+            if (node.Shape.Elements > int.MaxValue)
+            {
+                throw new ShapeException(
+                    $"{node.Shape} has {node.Shape.Elements} elements, the cpu computes with at most {int.MaxValue}; take fewer images at a time, or a smaller network");
+            }
+        }
+
+        return Planner.Plan(graph, new PlannerOptions
+        {
+            WorkspaceBytes = node => _factory.WorkspaceBytes(node, Isa, Threads),
+            AllowStrided = static node => node.Op is not (Conv2dWeightGrad or LinearWeightGrad),
+            Alignment = AlignedMemory.Alignment,
+        });
+    }
 
     /// <inheritdoc/>
     public IExecutable Load(Plan plan, IParameters parameters)

@@ -18,6 +18,13 @@ internal sealed unsafe class CpuExecutable : IExecutable
     {
         Plan = plan;
         _parameters = parameters;
+        // Asked for, it might be granted and then end the process when it is used.
+        long memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        if (plan.ArenaBytes > memory)
+        {
+            throw new OutOfMemoryException($"the values of one run take {plan.ArenaBytes >> 20} MiB, this machine has {memory >> 20}");
+        }
+
         _arena = new AlignedMemory(plan.ArenaBytes);
         try
         {

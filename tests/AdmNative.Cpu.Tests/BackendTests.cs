@@ -102,6 +102,29 @@ public sealed class BackendTests
         Assert.Equal(Isa.Portable, backend.Isa);
     }
 
+    [Fact]
+    public void Values_beyond_counting_and_beyond_the_memory_are_refused()
+    {
+        CpuBackend backend = Backends.Get(Isa.Auto, 1);
+        var error = Assert.Throws<ShapeException>(() => backend.Plan(Conv(int.MaxValue / (8 * 8 * 32) + 1, gradient: false)));
+        Assert.Contains("at most 2147483647", error.Message, StringComparison.Ordinal);
+
+        // More values than any machine has memory for, each of a size that can be counted.
+        var graph = new Graph();
+        Shape large = [1 << 20, 2047];
+        Node x = graph.Input("x0", large);
+        for (int i = 1; i < 1 << 10; i++)
+        {
+            x = graph.Plus(graph.Input($"x{i}", large), x);
+        }
+
+        graph.Output("y", x);
+        Plan plan = backend.Plan(graph);
+        using IParameters parameters = backend.LoadParameters(graph.Parameters, new NumberSource([]));
+        var memory = Assert.Throws<OutOfMemoryException>(() => backend.Load(plan, parameters));
+        Assert.Contains("MiB, this machine has", memory.Message, StringComparison.Ordinal);
+    }
+
     private static Graph Conv(int batch, bool gradient)
     {
         var graph = new Graph();

@@ -6,6 +6,9 @@ namespace AdmNative.Diffusion;
 /// </summary>
 public abstract record NetworkConfig
 {
+    // Far beyond any network; a slip of the finger should not build a graph without end.
+    private const int MaxResBlocks = 100;
+
     /// <summary>Groups of every GroupNorm; all widths are multiples of it.</summary>
     public const int NormGroups = 32;
 
@@ -99,6 +102,11 @@ public abstract record NetworkConfig
         Positive(ModelChannels, ModelChannelsFlag);
         Positive(OutChannels, "the number of output channels");
         Positive(ResBlocks, ResBlocksFlag);
+        if (ResBlocks > MaxResBlocks)
+        {
+            throw new ConfigException($"{ResBlocksFlag} is {ResBlocks}; at most {MaxResBlocks} are possible");
+        }
+
         Positive(NumHeads, "num_heads");
         if (NumHeadChannels is int headChannels)
         {

@@ -51,9 +51,9 @@ public sealed class BitsPerDimension : IDisposable
         Shape shape = ChannelsLast.Of(images.Shape);
         (int n, int steps) = (shape[0], _process.Steps);
         _networks.CheckLabels(labels, n);
+        IExecutable run = _runs.For(shape); // first: a device refuses what it cannot hold
         var state = new StepState(_process, _coefficients, shape, labels, lowRes: null);
         float[] x0 = ChannelsLast.From(images);
-        IExecutable run = _runs.For(shape);
         var result = new BpdResult(
             new Tensor(DType.F32, [n]), new Tensor(DType.F32, [n]), Table(n, steps), Table(n, steps), Table(n, steps));
         var column = new float[n];

@@ -120,6 +120,7 @@ public abstract class Sampler : IDisposable
         }
 
         _networks.CheckLabels(batch.Labels, batch.Count, classify: _guidance is not null);
+        _ = Engine(shape); // before anything of the batch's size: a device refuses what it cannot hold
         var state = new StepState(Process, _coefficients, shape, batch.Labels, batch.LowRes);
         if (batch.Start is not Tensor start)
         {
