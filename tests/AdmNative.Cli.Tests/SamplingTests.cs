@@ -1,5 +1,6 @@
 using AdmNative.Cli;
 using AdmNative.Core;
+using AdmNative.Diffusion;
 using AdmNative.Formats;
 using Newtonsoft.Json.Linq;
 
@@ -237,6 +238,42 @@ public sealed class SamplingTests
         Adm.Done([.. what, "--classes", "5", "--grid", temp["g.png"]]);
         Assert.Equal([5], Digits.Labels(temp["a.npz"]));
         Assert.Equal(32, Png.Read(temp["g.png"]).Width);
+    }
+
+    [Fact]
+    public void An_upsampler_takes_jpeg_pictures_or_says_what_is_missing()
+    {
+        using var temp = new TempFolder();
+        string model = SmallModels.Upsampler(temp["up.safetensors"]);
+        string cat = Repo.Path("tests", "data", "jpeg", "cat_07.jpg");
+        Png.Write(temp["one.png"], new ImageBytes(9, 8, 3, [.. Enumerable.Range(0, 216).Select(i => (byte)i)]));
+        string[] Run(string samples, string output) =>
+        [
+            "super_res_sample", "--model_path", model, .. SmallModels.UpsamplerFlags, "--base_samples", samples, "--classes", "5",
+            "--timestep_respacing", "3", "--out", temp[output],
+        ];
+        if (Jpeg.UnavailableReason is not null)
+        {
+            Adm.Outcome outcome = Adm.Run(Run(cat, "a.npz"));
+            Assert.NotEqual(ExitCode.Done, outcome.Code);
+            Assert.Contains("libturbojpeg", outcome.Error);
+            return;
+        }
+
+        Adm.Done(Run($"{cat},{temp["one.png"]}", "a.npz"));
+        Adm.Done(Run(cat, "b.npz"));
+        Assert.Equal([2, 32, 32, 3], Digits.Shape(temp["a.npz"]).ToArray());
+        // The picture decoded and cropped beforehand gives the same.
+        ImageBytes picture = Jpeg.Read(cat).ToRgb();
+        using (NpzWriter npz = NpzWriter.Create(temp["base.npz"]))
+        {
+            npz.Add("arr_0", Tensor.From<byte>([1, 8, 8, 3], CenterCrop.Apply(picture.Pixels, picture.Height, picture.Width, 3, 8)));
+            npz.Commit();
+        }
+
+        Adm.Done(Run(temp["base.npz"], "c.npz"));
+        Assert.Equal(Digits.Images(temp["c.npz"]), Digits.Images(temp["b.npz"]));
+        Assert.Equal(Digits.Images(temp["b.npz"]), Digits.Images(temp["a.npz"])[..(32 * 32 * 3)]);
     }
 
     // The agreement the recorded runs ask for: equal or off by one in at least 99.9 % of the bytes.

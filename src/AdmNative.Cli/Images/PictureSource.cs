@@ -20,6 +20,9 @@ internal abstract class PictureSource : IDisposable
     /// <summary>Labels by image; null when the input has none.</summary>
     public abstract IReadOnlyList<int>? Labels { get; }
 
+    /// <summary>The files, and the folder, that are read.</summary>
+    public abstract IReadOnlyList<string> Places { get; }
+
     /// <summary>Opens what a flag names.</summary>
     /// <param name="path">.npz file, folder, picture, or pictures separated by commas.</param>
     /// <param name="flag">The flag, for messages.</param>
@@ -37,7 +40,7 @@ internal abstract class PictureSource : IDisposable
         {
             ImageFolder folder = ImageFolder.Open(path);
             return folder.Files.Count > 0
-                ? new PictureFiles(folder.Files, folder.Labels, size, channels)
+                ? new PictureFiles(folder.Files, folder.Labels, size, channels, path)
                 : throw new CheckpointException($"--{flag}: no .png, .jpg or .jpeg file in this folder or below", path);
         }
 
@@ -49,6 +52,11 @@ internal abstract class PictureSource : IDisposable
         string[] files = path.Split(',');
         foreach (string file in files)
         {
+            if (file.Length == 0)
+            {
+                throw new UsageException($"--{flag}: '{path}' has an empty name; write a.png,b.jpg");
+            }
+
             if (!File.Exists(file))
             {
                 throw new CheckpointException($"--{flag}: no such file or folder", file);
@@ -86,9 +94,11 @@ internal abstract class PictureSource : IDisposable
     /// <inheritdoc/>
     public abstract void Dispose();
 
-    private sealed class PictureFiles(IReadOnlyList<string> files, IReadOnlyList<int>? labels, int size, int channels) : PictureSource
+    private sealed class PictureFiles(IReadOnlyList<string> files, IReadOnlyList<int>? labels, int size, int channels, string? folder = null) : PictureSource
     {
         public override int Count => files.Count;
+
+        public override IReadOnlyList<string> Places => folder is null ? files : [folder, .. files];
 
         public override (int Height, int Width, int Channels) Size => (size, size, channels);
 
@@ -153,11 +163,13 @@ internal abstract class PictureSource : IDisposable
                     throw new CheckpointException($"arr_0 must be u8 [N,H,W,{channels}] with at least one image, it is {type}", path);
                 }
 
-                _labels = _file.Contains("arr_1") ? [.. _file.Read("arr_1").ToFloats().Select(v => (int)v)] : null;
+                _labels = _file.Contains("arr_1") ? ReadLabels() : null;
                 if (_labels is not null && _labels.Length != _shape[0])
                 {
                     throw new CheckpointException($"arr_0 has {_shape[0]} images, arr_1 {_labels.Length} labels", path);
                 }
+
+                CheckPixels();
             }
             catch
             {
@@ -167,6 +179,8 @@ internal abstract class PictureSource : IDisposable
         }
 
         public override int Count => _shape[0];
+
+        public override IReadOnlyList<string> Places => [_file.Path];
 
         public override (int Height, int Width, int Channels) Size => (_shape[1], _shape[2], _shape[3]);
 
@@ -191,6 +205,25 @@ internal abstract class PictureSource : IDisposable
             }
 
             return result;
+        }
+
+        private int[] ReadLabels()
+        {
+            float[] values = _file.Read("arr_1").ToFloats();
+            int bad = Array.FindIndex(values, v => v != MathF.Truncate(v) || MathF.Abs(v) > 1 << 24);
+            return bad < 0
+                ? [.. values.Select(v => (int)v)]
+                : throw new CheckpointException($"arr_1 must hold labels, whole numbers; entry {bad} is {values[bad]}", _file.Path);
+        }
+
+        // A damaged array shows at its end, by its checksum; better before the work than after it, or never if not all is used.
+        private void CheckPixels()
+        {
+            using NpyReader rows = _file.OpenRows("arr_0");
+            var chunk = new byte[Math.Max(rows.RowBytes, 1 << 20)];
+            while (rows.ReadRows(chunk) > 0)
+            {
+            }
         }
 
         public override void Dispose()

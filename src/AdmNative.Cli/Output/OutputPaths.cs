@@ -61,7 +61,57 @@ internal static class OutputPaths
             throw new UsageException($"{flag}: a folder is needed");
         }
 
-        File(Path.Combine(path, "probe"), flag);
-        return Path.GetFullPath(path);
+        string full = Path.GetFullPath(path);
+        if (System.IO.File.Exists(full))
+        {
+            throw new IOException($"{flag} {path}: a folder is needed, this is a file");
+        }
+
+        try
+        {
+            Directory.CreateDirectory(full);
+            using AtomicFile probe = AtomicFile.Create(Path.Combine(full, "probe"));
+            return full;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"{flag} {path}: cannot be written to: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Refuses to write one result over another, or over what is read.</summary>
+    /// <param name="outputs">Every file or folder that will be written, with what to call it in messages.</param>
+    /// <param name="inputs">Every file or folder that is read.</param>
+    /// <exception cref="UsageException">Two of them are the same; says which.</exception>
+    public static void Distinct(IReadOnlyList<(string What, string Path)> outputs, IReadOnlyList<(string What, string Path)> inputs)
+    {
+        var seen = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach ((string what, string path) in inputs)
+        {
+            seen.TryAdd(Real(path), what);
+        }
+
+        foreach ((string what, string path) in outputs)
+        {
+            if (!seen.TryAdd(Real(path), what))
+            {
+                throw new UsageException($"{what} {path}: that is {seen[Real(path)]} too, which would be lost; choose another name");
+            }
+        }
+    }
+
+    // The full path with every link in it followed.
+    private static string Real(string path)
+    {
+        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        if (Path.GetDirectoryName(full) is not string parent)
+        {
+            return full;
+        }
+
+        string here = Path.Combine(Real(parent), Path.GetFileName(full));
+        return System.IO.File.Exists(here) || Directory.Exists(here)
+            ? System.IO.File.ResolveLinkTarget(here, returnFinalTarget: true)?.FullName ?? here
+            : here;
     }
 }

@@ -48,6 +48,11 @@ internal sealed class PartsFolder : IDisposable
     /// <exception cref="IOException">Finished batches of another run are there and resuming was not asked for.</exception>
     public static PartsFolder Open(string path, IReadOnlyDictionary<string, string> settings, bool resume)
     {
+        if (File.Exists(path))
+        {
+            throw new IOException($"{path}: a folder for finished batches is needed there, this is a file; move it away or choose another --out");
+        }
+
         if (Directory.Exists(path) && !File.Exists(Path.Combine(path, ManifestName))
             && Directory.EnumerateFileSystemEntries(path).Any(e => Path.GetFileName(e) is not LockName))
         {

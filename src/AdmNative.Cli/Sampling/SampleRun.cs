@@ -27,6 +27,9 @@ internal sealed record SampleJob
     /// <summary>Small images that come with the input: first image and count to [n,C,h,w].</summary>
     public Func<long, int, Tensor>? LowRes { get; init; }
 
+    /// <summary>Files that are read, with the flags that named them: no result may take their place.</summary>
+    public required IReadOnlyList<(string What, string Path)> Inputs { get; init; }
+
     /// <summary>Everything the result depends on, for resuming.</summary>
     public required IReadOnlyDictionary<string, string> Settings { get; init; }
 }
@@ -73,6 +76,31 @@ internal sealed class SampleRun
         _result = OutputPaths.ResultFile(options.Out, name, ".npz");
         _grid = options.Grid is null ? null : OutputPaths.File(options.Grid, "--grid");
         _pngDir = options.PngDir is null ? null : OutputPaths.Folder(options.PngDir, "--png_dir");
+        OutputPaths.Distinct([.. Outputs()], job.Inputs);
+    }
+
+    private string FramesPath => Path.ChangeExtension(_result, ".frames.npz");
+
+    private static string StepGridPath(string grid, long step) => Path.ChangeExtension(grid, $".step{step:0000}.png");
+
+    private IEnumerable<(string What, string Path)> Outputs()
+    {
+        yield return ("--out", _result);
+        yield return ("the folder for finished batches", PartsFolder.PathFor(_result));
+        if (_options.SaveEvery is not null)
+        {
+            yield return ("the file of --save_every", FramesPath);
+        }
+
+        if (_grid is not null)
+        {
+            yield return ("--grid", _grid);
+        }
+
+        if (_pngDir is not null)
+        {
+            yield return ("--png_dir", _pngDir);
+        }
     }
 
     private bool Labelled => _job.GivenLabels is not null || _job.DrawnClasses is not null;
@@ -105,7 +133,11 @@ internal sealed class SampleRun
         {
             throw new OperationCanceledException("stopped; " + Kept(parts));
         }
-        catch (IOException e) when (e is not CheckpointException && parts.Done > 0)
+        catch (CheckpointException e) when (parts.Done > 0)
+        {
+            throw new CheckpointException($"{e.Message}; {Kept(parts)}", e.Path, e);
+        }
+        catch (IOException e) when (parts.Done > 0)
         {
             throw new IOException($"{e.Message}; {Kept(parts)}", e);
         }
@@ -247,6 +279,7 @@ internal sealed class SampleRun
             long[]? labels = Labelled ? [.. parts.Read(LabelsName).SelectMany(t => t.AsSpan<long>().ToArray())] : null;
             foreach (Tensor images in parts.Read(Images))
             {
+                _host.Stop.ThrowIfCancellationRequested();
                 npz.Append(images.Bytes);
                 for (int i = 0; i < images.Shape[0]; i++, index++)
                 {
@@ -282,7 +315,7 @@ internal sealed class SampleRun
         (int n, int h, int w, int c) = (_job.Count.Count, _job.Height, _job.Width, _job.Channels);
         int steps = _job.Sampler.Process.Steps;
         long[] taken = [.. Enumerable.Range(1, steps).Where(s => s % _options.SaveEvery!.Value == 0 || s == steps).Select(s => (long)s)];
-        string path = Path.ChangeExtension(_result, ".frames.npz");
+        string path = FramesPath;
         using (NpzWriter npz = NpzWriter.Create(path))
         {
             npz.Begin(Images, DType.U8, [n, taken.Length, h, w, c]);
@@ -307,7 +340,7 @@ internal sealed class SampleRun
                 }
             }
 
-            Png.Write(Path.ChangeExtension(_grid, $".step{taken[s]:0000}.png"), new Picture(canvas.Width, canvas.Height, c, canvas.Pixels));
+            Png.Write(StepGridPath(_grid, taken[s]), new Picture(canvas.Width, canvas.Height, c, canvas.Pixels));
         }
 
         return path;

@@ -73,6 +73,7 @@ internal static class ClassifierSample
             Channels = config.InChannels,
             Count = count,
             DrawnClasses = classifierConfig.NumClasses,
+            Inputs = [("--model_path", model.Path), ("--classifier_path", classifier.Path)],
             Settings = settings.Values,
         }).Execute();
         return SampleReport.Write(host, options, files, networks);

@@ -113,18 +113,50 @@ internal static class ImageNll
         int[] labels = Labels(images, config, options.DataDir);
         int total = options.NumSamples ?? Math.Min(DefaultSamples, images.Count);
 
+        // The network's result has twice the channels; arrays hold at most 2^31 values.
+        int batch = options.TorchSeed is null ? Math.Min(options.BatchSize, total) : options.BatchSize;
+        if ((double)batch * config.ImageSize * config.ImageSize * config.InChannels * 2 > Array.MaxLength)
+        {
+            throw new UsageException($"--batch_size {batch} of {config.ImageSize}x{config.ImageSize} images is more than arrays can hold; take fewer at a time");
+        }
+
         string folder = OutputPaths.Folder(options.Out ?? Environment.GetEnvironmentVariable("OPENAI_LOGDIR") ?? ".", "--out");
+        OutputPaths.Distinct(
+            [.. s_terms.Select(t => ("--out", Path.Combine(folder, t.File)))],
+            [("--model_path", model.Path), .. images.Places.Select(p => ("--data_dir", p))]);
         using PartsFolder parts = PartsFolder.Open(Path.Combine(folder, "image_nll.parts"), Settings(options, model, total).Values, options.Resume);
         using var networks = new Networks(backend, new UNetDenoiser(config), model.Weights);
         var process = new DiffusionProcess(model.Flags.Diffusion.ToConfig());
         using var evaluator = new BitsPerDimension(networks, process, options.ClipDenoised);
         var run = new NllRun(host, options, images, labels, evaluator, process, parts, total);
-        double bpd = run.Execute();
-        string[] files = Write(folder, parts, total, process.Steps);
+        double bpd;
+        string[] files;
+        try
+        {
+            bpd = run.Execute();
+            files = Write(folder, parts, total, process.Steps);
+        }
+        catch (OperationCanceledException)
+        {
+            throw new OperationCanceledException("stopped; " + Kept(parts, total));
+        }
+        catch (CheckpointException e) when (parts.Done > 0)
+        {
+            throw new CheckpointException($"{e.Message}; {Kept(parts, total)}", e.Path, e);
+        }
+        catch (IOException e) when (parts.Done > 0)
+        {
+            throw new IOException($"{e.Message}; {Kept(parts, total)}", e);
+        }
+
         parts.Delete();
         Report(host, options, bpd, total, files);
         return ExitCode.Done;
     }
+
+    private static string Kept(PartsFolder parts, int total) => parts.Done == 0
+        ? "no batch was finished, nothing is kept"
+        : $"{parts.Done} of {total} images are kept; run the same command with --resume to go on";
 
     private static int[] Labels(PictureSource images, UNetConfig config, string path)
     {
@@ -216,20 +248,11 @@ internal sealed class NllRun(
     {
         using var progress = new Progress(host, What, total, parts.Done, options.Quiet);
         double sum = parts.Read("total").Sum(t => t.AsSpan<float>().ToArray().Sum(v => (double)v));
-        try
+        INoise noise = Noise();
+        while (parts.Done < total)
         {
-            INoise noise = Noise();
-            while (parts.Done < total)
-            {
-                sum += Batch(noise, progress);
-                progress.Note(What, $"done {parts.Done} samples: bpd={(sum / parts.Done).ToString("0.#####", CultureInfo.InvariantCulture)}");
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            throw new OperationCanceledException(parts.Done == 0
-                ? "stopped; no batch was finished, nothing is kept"
-                : $"stopped; {parts.Done} of {total} images are kept; run the same command with --resume to go on");
+            sum += Batch(noise, progress);
+            progress.Note(What, $"done {parts.Done} samples: bpd={(sum / parts.Done).ToString("0.#####", CultureInfo.InvariantCulture)}");
         }
 
         return sum / total;
@@ -248,12 +271,19 @@ internal sealed class NllRun(
             host.Stop.ThrowIfCancellationRequested();
             progress.Report(first + (count * (double)done / process.Steps));
         });
+        float[] totals = result.Total.ToFloats();
+        int bad = Array.FindIndex(totals, v => !float.IsFinite(v));
+        if (bad >= 0)
+        {
+            throw new NumericException($"image {(first + bad) % images.Count} has a bound of {totals[bad]} bits per dimension; check the checkpoint and its flags");
+        }
+
         parts.Write(
         [
             ("vb", Rows(result.Vb, count)), ("mse", Rows(result.Mse, count)), ("xstart_mse", Rows(result.XStartMse, count)),
             ("total", Rows(result.Total, count)),
         ]);
-        return result.Total.ToFloats().Take(count).Sum(v => (double)v);
+        return totals.Take(count).Sum(v => (double)v);
     }
 
     private static Tensor Rows(Tensor tensor, int count) => Tensor.From(

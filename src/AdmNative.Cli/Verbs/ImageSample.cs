@@ -44,6 +44,7 @@ internal static class ImageSample
             Channels = config.InChannels,
             Count = count,
             DrawnClasses = config.NumClasses,
+            Inputs = [("--model_path", model.Path)],
             Settings = settings.Values,
         }).Execute();
         return SampleReport.Write(host, options, files, networks);

@@ -110,24 +110,31 @@ internal static class ReplayCase
         using IBackend backend = Devices.Open(host, options.Device, options.Threads, options.Quiet);
         ReplayConfig config = ReadConfig(options);
         string output = OutputPaths.File(options.Output, "--output");
-        using NpzFile input = NpzFile.Open(options.Input);
-        bool guided = options.Kind == ReplayKind.Sample && config is { ClassifierScale: not 0, Classifier: not null };
-        if (guided && options.Classifier is null)
+        string[] files = [.. new[] { options.Weights, options.Classifier }.OfType<string>().Where(f => f != Computed)];
+        OutputPaths.Distinct([("--output", output)], [("--config", options.Config), ("--input", options.Input), .. files.Select(f => ("the weights", f))]);
+        if (IsGuided(options, config) && options.Classifier is null)
         {
             throw new UsageException("--classifier <W2.pt|computed> is needed: the case is guided by a classifier");
         }
 
-        using var weights = new Weights(options.Weights, config.Model, config.Seed);
-        using Weights? classifier = guided ? new Weights(options.Classifier!, config.Classifier!, config.Seed) : null;
-        IReadOnlyDictionary<string, Tensor> results = options.Kind switch
+        IReadOnlyDictionary<string, Tensor> results;
+        try
         {
-            ReplayKind.Model => Replay.Model(config, backend, weights.Source, input),
-            ReplayKind.Sample => Replay.Sample(config, backend, weights.Source, classifier?.Source, input),
-            ReplayKind.Bpd => Replay.Bpd(config, backend, weights.Source, input),
-            ReplayKind.DdimReverse => Replay.DdimReverse(config, backend, weights.Source, input),
-            ReplayKind.Loss => Replay.Loss(config, backend, weights.Source, input),
-            _ => throw new ArgumentOutOfRangeException(nameof(options), options.Kind, "unknown kind of case"),
-        };
+            results = Results(options, config, backend, host.Stop);
+        }
+        catch (OperationCanceledException)
+        {
+            throw new OperationCanceledException($"stopped; {options.Output} was not written");
+        }
+        catch (ConfigException e)
+        {
+            throw new CheckpointException(e.Message, options.Config, e);
+        }
+        catch (ShapeException e)
+        {
+            throw new CheckpointException($"does not fit {options.Config}: {e.Message}", options.Input, e);
+        }
+
         using (NpzWriter npz = NpzWriter.Create(output))
         {
             foreach ((string name, Tensor value) in results)
@@ -142,6 +149,25 @@ internal static class ReplayCase
             ? new JObject { ["output"] = output, ["device"] = backend.Description, ["arrays"] = new JArray(results.Keys) }.ToString()
             : output);
         return ExitCode.Done;
+    }
+
+    private static bool IsGuided(ReplayOptions options, ReplayConfig config) =>
+        options.Kind == ReplayKind.Sample && config is { ClassifierScale: not 0, Classifier: not null };
+
+    private static IReadOnlyDictionary<string, Tensor> Results(ReplayOptions options, ReplayConfig config, IBackend backend, CancellationToken stop)
+    {
+        using NpzFile input = NpzFile.Open(options.Input);
+        using var weights = new Weights(options.Weights, config.Model, config.Seed);
+        using Weights? classifier = IsGuided(options, config) ? new Weights(options.Classifier!, config.Classifier!, config.Seed) : null;
+        return options.Kind switch
+        {
+            ReplayKind.Model => Replay.Model(config, backend, weights.Source, input, stop),
+            ReplayKind.Sample => Replay.Sample(config, backend, weights.Source, classifier?.Source, input, stop),
+            ReplayKind.Bpd => Replay.Bpd(config, backend, weights.Source, input, stop),
+            ReplayKind.DdimReverse => Replay.DdimReverse(config, backend, weights.Source, input, stop),
+            ReplayKind.Loss => Replay.Loss(config, backend, weights.Source, input, stop),
+            _ => throw new ArgumentOutOfRangeException(nameof(options), options.Kind, "unknown kind of case"),
+        };
     }
 
     // What is wrong in the file is bad input, not a bad command line.

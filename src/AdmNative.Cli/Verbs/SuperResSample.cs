@@ -59,6 +59,7 @@ internal static class SuperResSample
             Count = count,
             GivenLabels = labels,
             LowRes = small.ReadNormalised,
+            Inputs = [("--model_path", model.Path), .. small.Places.Select(p => ("--base_samples", p))],
             Settings = settings.Values,
         }).Execute();
         return SampleReport.Write(host, options, files, networks);

@@ -6,7 +6,8 @@ namespace AdmNative.Diffusion;
 /// <summary>A training loss with its gradients, and the reverse distribution at the same points.</summary>
 internal static class ReplayLoss
 {
-    public static Dictionary<string, Tensor> Run(ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input)
+    public static Dictionary<string, Tensor> Run(
+        ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input, CancellationToken stop)
     {
         using Networks networks = Replay.Load(config, backend, weights, null, input);
         DiffusionProcess process = Replay.Process(config);
@@ -29,7 +30,9 @@ internal static class ReplayLoss
         state.Feed(loss);
         loss.SetInput(TrainingLosses.X0, x0);
         loss.SetInput(TrainingLosses.Weight, [.. Enumerable.Repeat(1f / shape[0], shape[0])]);
+        stop.ThrowIfCancellationRequested();
         loss.Run();
+        stop.ThrowIfCancellationRequested();
         foreach ((string name, Tensor value) in ReplayModel.Outputs(loss))
         {
             bool gradient = name.StartsWith(TrainingLosses.GradientPrefix, StringComparison.Ordinal);
@@ -46,7 +49,9 @@ internal static class ReplayLoss
         using IExecutable bound = networks.Load(BitsPerDimension.Build(networks.Denoiser, process, shape, config.ClipDenoised));
         state.Feed(bound);
         bound.SetInput(TrainingLosses.X0, x0);
+        stop.ThrowIfCancellationRequested();
         bound.Run();
+        stop.ThrowIfCancellationRequested();
         var vb = new float[shape[0]];
         bound.GetOutput(BitsPerDimension.Bound, vb);
         result.Add("vb_bpd", Tensor.From([shape[0]], vb));

@@ -8,7 +8,8 @@ internal static class ReplayModel
 {
     private const string Cotangent = "w";
 
-    public static Dictionary<string, Tensor> Run(ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input)
+    public static Dictionary<string, Tensor> Run(
+        ReplayConfig config, IBackend backend, ITensorSource weights, NpzFile input, CancellationToken stop)
     {
         Tensor x = ReplayInput.Floats(input, "x");
         Shape shape = ChannelsLast.Of(ReplayInput.Images(x, "x"));
@@ -41,7 +42,9 @@ internal static class ReplayModel
                 : Floats(input, Cotangent, w.Shape));
         }
 
+        stop.ThrowIfCancellationRequested();
         run.Run();
+        stop.ThrowIfCancellationRequested();
         return Outputs(run);
     }
 
