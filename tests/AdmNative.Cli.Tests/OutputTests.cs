@@ -1,5 +1,6 @@
 using AdmNative.Cli;
 using AdmNative.Core;
+using AdmNative.Formats;
 
 namespace AdmNative.Tests;
 
@@ -92,6 +93,22 @@ public sealed class OutputTests
     }
 
     [Fact]
+    public void A_batch_of_another_length_than_its_name_says_is_refused()
+    {
+        using var temp = new TempFolder();
+        using PartsFolder parts = PartsFolder.Open(temp["p"], new Dictionary<string, string>(), false);
+        parts.Write([("a", Tensor.From<byte>([2, 1], [6, 7]))]);
+        using (NpzWriter npz = NpzWriter.Create(Path.Combine(temp["p"], "part-000000000-2.npz")))
+        {
+            npz.Add("a", Tensor.From<byte>([1, 1], [6]));
+            npz.Commit();
+        }
+
+        CheckpointException e = Assert.Throws<CheckpointException>(() => parts.Read("a").Count());
+        Assert.Contains("part-000000000-2.npz", e.Message);
+    }
+
+    [Fact]
     public void A_damaged_manifest_and_a_foreign_folder_are_refused()
     {
         using var temp = new TempFolder();
@@ -100,8 +117,15 @@ public sealed class OutputTests
             parts.Write([("a", Tensor.From<byte>([1, 1], [6]))]);
         }
 
-        File.WriteAllText(Path.Combine(temp["p"], "manifest.json"), "{");
-        Assert.Throws<CheckpointException>(() => PartsFolder.Open(temp["p"], new Dictionary<string, string>(), true));
+        foreach (string manifest in new[] { "{", "[]", "{}", "{\"format\": {}}", "{\"format\": 1e99}", "{\"format\": 1}", "{\"format\": 1, \"flags\": 3}" })
+        {
+            File.WriteAllText(Path.Combine(temp["p"], "manifest.json"), manifest);
+            Assert.Throws<CheckpointException>(() => PartsFolder.Open(temp["p"], new Dictionary<string, string>(), true));
+        }
+
+        File.WriteAllText(Path.Combine(temp["p"], "manifest.json"), "{\"format\": 1, \"flags\": {\"seed\": [1], \"eta\": 0}}");
+        UsageException settings = Assert.Throws<UsageException>(() => PartsFolder.Open(temp["p"], new Dictionary<string, string> { ["seed"] = "1" }, true));
+        Assert.Contains("seed: was [1], now 1", settings.Message);
 
         Directory.CreateDirectory(temp["q"]);
         File.WriteAllText(Path.Combine(temp["q"], "precious"), "");

@@ -109,10 +109,13 @@ internal sealed class PartsFolder : IDisposable
     /// <summary>One array of every finished batch, in order.</summary>
     public IEnumerable<Tensor> Read(string name)
     {
-        foreach ((_, _, string path) in _parts)
+        foreach ((_, long count, string path) in _parts)
         {
             using NpzFile file = NpzFile.Open(path);
-            yield return file.Read(name);
+            Tensor rows = file.Read(name);
+            yield return rows.Shape.Rank > 0 && rows.Shape.Dim(0) == count
+                ? rows
+                : throw new CheckpointException($"array '{name}' is {rows.Shape}, its name promises {count} rows; delete this file and those after it, and --resume", path);
         }
     }
 
@@ -171,10 +174,10 @@ internal sealed class PartsFolder : IDisposable
         JObject flags;
         try
         {
-            JObject manifest = JObject.Parse(File.ReadAllText(path));
-            if ((int?)manifest["format"] is not Format)
+            JObject manifest = JObject.Parse(SmallText.Read(path));
+            if (manifest["format"] is not JValue { Value: (long)Format })
             {
-                throw new CheckpointException($"has format {manifest["format"]}; this program reads format {Format}", path);
+                throw new CheckpointException($"has format {manifest["format"]?.ToString(Formatting.None)}; this program reads format {Format}", path);
             }
 
             flags = manifest["flags"] as JObject ?? throw new JsonException("no flags");
@@ -187,7 +190,8 @@ internal sealed class PartsFolder : IDisposable
         var differences = new List<string>();
         foreach (string name in flags.Properties().Select(p => p.Name).Union(settings.Keys))
         {
-            string before = (string?)flags[name] ?? "(not there)";
+            string before = flags[name] is not { } told ? "(not there)"
+                : told is JValue { Value: string text } ? text : told.ToString(Formatting.None);
             string now = settings.TryGetValue(name, out string? value) ? value : "(not there)";
             if (before != now)
             {
