@@ -40,6 +40,22 @@ public sealed class ProcessTests
         Assert.Contains("No space left", error);
     }
 
+    [Theory]
+    [InlineData("2> /dev/full")]
+    [InlineData("2>&-")]
+    public void Messages_that_cannot_be_written_change_nothing(string stderr)
+    {
+        using var temp = new TempFolder();
+        foreach ((int code, string[] args) in new[] { (ExitCode.BadInput, (string[])["inspect", "checkpoint", "nowhere.pt"]), (ExitCode.Done, Digits.Plain(temp["a.npz"], "--timestep_respacing", "2")) })
+        {
+            using Process process = Start(["bash", "-c", $"dotnet '{Program}' {string.Join(' ', args)} {stderr}"]);
+            process.WaitForExit();
+            Assert.Equal(code, process.ExitCode);
+        }
+
+        Assert.Equal(["a.npz"], temp.Names);
+    }
+
     // A limit on file sizes stands in for a full disk: writes fail in the middle of a file. (The runtime's own
     // shared memory is a file too, hence the two switches.)
     [Fact]
