@@ -22,7 +22,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
         long memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         if (plan.ArenaBytes > memory)
         {
-            throw new OutOfMemoryException($"the values of one run take {plan.ArenaBytes >> 20} MiB, this machine has {memory >> 20}");
+            throw new InsufficientMemoryException($"the values of one run take {plan.ArenaBytes >> 20} MiB, this machine has {memory >> 20}");
         }
 
         _arena = new AlignedMemory(plan.ArenaBytes);

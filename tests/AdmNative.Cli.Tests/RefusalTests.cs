@@ -291,32 +291,32 @@ public sealed class RefusalTests
         }
 
         string root = Repo.Path("tests", "golden", "bpd");
-        Refused("p.pt", "convert", temp["p.pt"], temp["o.safetensors"]);
-        Refused("p.png", "image_nll", "--preset", "mnist16", "--data_dir", temp["p.png"], "--timestep_respacing", "2", "--out", temp["o"]);
-        Refused("p.npz", "image_nll", "--preset", "mnist16", "--data_dir", temp["p.npz"], "--timestep_respacing", "2", "--out", temp["o"]);
-        Refused("p.pt", "replay", "bpd", "--config", temp["p.pt"], "--weights", "computed", "--input", Path.Combine(root, "io.npz"), "--output", temp["o.npz"]);
+        NotWaitedFor("p.pt", "convert", temp["p.pt"], temp["o.safetensors"]);
+        NotWaitedFor("p.png", "image_nll", "--preset", "mnist16", "--data_dir", temp["p.png"], "--timestep_respacing", "2", "--out", temp["o"]);
+        NotWaitedFor("p.npz", "image_nll", "--preset", "mnist16", "--data_dir", temp["p.npz"], "--timestep_respacing", "2", "--out", temp["o"]);
+        NotWaitedFor("p.pt", "replay", "bpd", "--config", temp["p.pt"], "--weights", "computed", "--input", Path.Combine(root, "io.npz"), "--output", temp["o.npz"]);
+    }
 
-        static void Refused(string name, params string[] args)
+    private static void NotWaitedFor(string name, params string[] args)
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardError = true, RedirectStandardOutput = true };
+        foreach (string argument in (string[])[Path.Combine(AppContext.BaseDirectory, "adm.dll"), .. args])
         {
-            var start = new ProcessStartInfo("dotnet") { RedirectStandardError = true, RedirectStandardOutput = true };
-            foreach (string argument in (string[])[Path.Combine(AppContext.BaseDirectory, "adm.dll"), .. args])
-            {
-                start.ArgumentList.Add(argument);
-            }
-
-            using Process process = Process.Start(start)!;
-            Task<string> error = process.StandardError.ReadToEndAsync();
-            bool ended = process.WaitForExit(TimeSpan.FromMinutes(1));
-            if (!ended)
-            {
-                process.Kill();
-            }
-
-            Assert.True(ended, $"{string.Join(' ', args)} waits");
-            Assert.Equal(ExitCode.BadInput, process.ExitCode);
-            Assert.Contains(name, error.Result);
-            Assert.Contains("or a pipe or device", error.Result);
+            start.ArgumentList.Add(argument);
         }
+
+        using Process process = Process.Start(start)!;
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        bool ended = process.WaitForExit(TimeSpan.FromMinutes(1));
+        if (!ended)
+        {
+            process.Kill();
+        }
+
+        Assert.True(ended, $"{string.Join(' ', args)} waits");
+        Assert.Equal(ExitCode.BadInput, process.ExitCode);
+        Assert.Contains(name, error.Result);
+        Assert.Contains("or a pipe or device", error.Result);
     }
 
     private static void Refused(TempFolder temp, string message, string config, string input)

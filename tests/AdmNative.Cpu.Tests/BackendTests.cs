@@ -121,7 +121,7 @@ public sealed class BackendTests
         graph.Output("y", x);
         Plan plan = backend.Plan(graph);
         using IParameters parameters = backend.LoadParameters(graph.Parameters, new NumberSource([]));
-        var memory = Assert.Throws<OutOfMemoryException>(() => backend.Load(plan, parameters));
+        var memory = Assert.Throws<InsufficientMemoryException>(() => backend.Load(plan, parameters));
         Assert.Contains("MiB, this machine has", memory.Message, StringComparison.Ordinal);
     }
 
