@@ -307,7 +307,7 @@ public sealed class RefusalTests
 
         using Process process = Process.Start(start)!;
         Task<string> error = process.StandardError.ReadToEndAsync();
-        bool ended = process.WaitForExit(TimeSpan.FromMinutes(1));
+        bool ended = process.WaitForExit(TimeSpan.FromMinutes(3));
         if (!ended)
         {
             process.Kill();
