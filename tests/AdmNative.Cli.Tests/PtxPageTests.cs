@@ -66,20 +66,18 @@ public sealed class PtxPageTests
     // All commands in one shell, so that $? is that of the command before.
     private static string[] RunAll(TempFolder temp, List<Step> steps)
     {
-        string adm = temp["bin"];
-        Directory.CreateDirectory(adm);
-        File.WriteAllText(Path.Combine(adm, "adm"), $"#!/bin/sh\nexec dotnet '{Path.Combine(AppContext.BaseDirectory, "adm.dll")}' \"$@\"\n");
-        File.SetUnixFileMode(Path.Combine(adm, "adm"), UnixFileMode.UserRead | UnixFileMode.UserExecute);
-        var script = new StringBuilder($"cd '{temp.Path}'\nPATH='{adm}':\"$PATH\"\n");
+        string folder = temp["bin"];
+        Directory.CreateDirectory(folder);
+        var script = new StringBuilder($"cd '{temp.Path}'\nadm() {{ dotnet '{Path.Combine(AppContext.BaseDirectory, "adm.dll")}' \"$@\"; }}\n");
         for (int i = 0; i < steps.Count; i++)
         {
             script.Append($"{{ {steps[i].Command}\n}} > bin/{i} 2>&1\n");
         }
 
-        File.WriteAllText(Path.Combine(adm, "script"), script.ToString());
-        using Process shell = Process.Start("bash", [Path.Combine(adm, "script")]);
+        File.WriteAllText(Path.Combine(folder, "script"), script.ToString());
+        using Process shell = Process.Start("bash", [Path.Combine(folder, "script")]);
         shell.WaitForExit();
-        return [.. steps.Select((_, i) => File.ReadAllText(Path.Combine(adm, i.ToString(System.Globalization.CultureInfo.InvariantCulture))))];
+        return [.. steps.Select((_, i) => File.ReadAllText(Path.Combine(folder, i.ToString(System.Globalization.CultureInfo.InvariantCulture))))];
     }
 
     private static float[] Signal() => [.. Enumerable.Range(0, 200).Select(i => (float)(i % 10))];

@@ -48,7 +48,7 @@ internal static class LaunchWords
     {
         foreach (T value in Enum.GetValues<T>())
         {
-            if (Snake(value.ToString()) == text.Replace('-', '_').ToLowerInvariant())
+            if (Plain(value.ToString()) == Plain(text))
             {
                 return value;
             }

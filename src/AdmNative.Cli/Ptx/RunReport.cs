@@ -122,7 +122,13 @@ internal static class RunReport
 
         if (all || counters.MmaByShape.Count > 0)
         {
-            document["mma_by_shape"] = JObject.FromObject(counters.MmaByShape.OrderBy(m => m.Key, StringComparer.Ordinal).ToDictionary(m => m.Key, m => m.Value));
+            var shapes = new JObject();
+            foreach ((string shape, long count) in counters.MmaByShape.OrderBy(m => m.Key, StringComparer.Ordinal))
+            {
+                shapes[shape] = count;
+            }
+
+            document["mma_by_shape"] = shapes;
         }
 
         return document;
