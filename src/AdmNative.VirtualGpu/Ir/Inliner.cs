@@ -8,7 +8,7 @@ namespace AdmNative.VirtualGpu.Ir;
 /// </summary>
 internal static class Inliner
 {
-    private const int MaxInstructions = 1 << 20;
+    private const int MaxInstructions = 1 << 20, MaxCalls = 1 << 14;
 
     public static PtxFunction Inline(PtxModule module, PtxFunction entry)
     {
@@ -26,7 +26,7 @@ internal static class Inliner
             result.BranchTargets[label] = targets;
         }
 
-        Copy(module, entry, result, new Site(0, [], [], "", null), [entry.Name]);
+        Copy(module, entry, result, new Site(0, [], [], "", null), [entry.Name], [0]);
         return result;
     }
 
@@ -35,7 +35,7 @@ internal static class Inliner
 
     private static string? Callee(PtxInstruction call) => call.Operands.FirstOrDefault(o => o.Kind == PtxOperandKind.Function)?.Name;
 
-    private static void Copy(PtxModule module, PtxFunction from, PtxFunction to, Site site, List<string> stack)
+    private static void Copy(PtxModule module, PtxFunction from, PtxFunction to, Site site, List<string> stack, int[] calls)
     {
         var labelsAt = from.Labels.ToLookup(l => l.Value, l => l.Key);
         for (int i = 0; i <= from.Body.Count; i++)
@@ -67,7 +67,7 @@ internal static class Inliner
             }
             else if (instruction.Opcode == "call" && Callee(instruction) is { } name && name != "vprintf")
             {
-                Call(module, to, Rename(instruction, site), name, stack);
+                Call(module, to, Rename(instruction, site), name, stack, calls);
             }
             else
             {
@@ -76,7 +76,7 @@ internal static class Inliner
         }
     }
 
-    private static void Call(PtxModule module, PtxFunction to, PtxInstruction call, string name, List<string> stack)
+    private static void Call(PtxModule module, PtxFunction to, PtxInstruction call, string name, List<string> stack, int[] calls)
     {
         PtxFunction callee = module.Functions.FirstOrDefault(f => f.Name == name && !f.IsDeclaration)
             ?? throw new PtxException(call.Line, $"call of '{name}', which has no body");
@@ -90,7 +90,13 @@ internal static class Inliner
             throw new PtxException(call.Line, $"a guarded call of '{name}' is not supported");
         }
 
-        string suffix = $"@{to.Body.Count}";
+        // Numbered, not placed: a callee that begins with a call is inlined at the same place as its own callee.
+        if (++calls[0] > MaxCalls)
+        {
+            throw new PtxException(call.Line, $"inlining '{to.Name}' meets more than {MaxCalls} calls");
+        }
+
+        string suffix = $"@{calls[0]}";
         string after = $"return{suffix}";
         var registers = new Dictionary<int, int>();
         foreach (PtxRegister r in callee.Registers)
@@ -121,7 +127,7 @@ internal static class Inliner
         }
 
         stack.Add(name);
-        Copy(module, callee, to, site, stack);
+        Copy(module, callee, to, site, stack, calls);
         stack.RemoveAt(stack.Count - 1);
         to.Labels[after] = to.Body.Count;
 

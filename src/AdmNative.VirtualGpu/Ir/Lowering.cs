@@ -8,6 +8,8 @@ namespace AdmNative.VirtualGpu.Ir;
 /// </summary>
 internal sealed partial class Lowering
 {
+    private const int MaxParameterBytes = 32764, MaxSharedBytes = 1 << 20, MaxLocalBytes = 1 << 20;
+
     private readonly PtxModule _module;
     private readonly PtxFunction _function;
     private readonly List<MicroOp> _code = [];
@@ -145,6 +147,7 @@ internal sealed partial class Lowering
         var parameters = new List<KernelParameter>();
         foreach (PtxVariable p in _function.Params)
         {
+            Room(p, _parameterBytes, MaxParameterBytes, "parameters");
             int offset = Align(_parameterBytes, p.Align);
             parameters.Add(new KernelParameter(p.Name, offset, checked((int)p.Bytes), p.Align));
             _parameterBytes = checked(offset + (int)p.Bytes);
@@ -163,12 +166,14 @@ internal sealed partial class Lowering
                     Symbol(v, 0);
                     break;
                 case PtxSpace.Shared:
+                    Room(v, _staticShared, MaxSharedBytes, "shared memory");
                     _staticShared = Align(_staticShared, v.Align);
                     Symbol(v, _staticShared);
                     _staticShared = checked(_staticShared + (int)v.Bytes);
                     break;
                 case PtxSpace.Local or PtxSpace.Param:
                     // Arguments of calls that were inlined live in local memory.
+                    Room(v, _localBytes, MaxLocalBytes, "local memory");
                     _localBytes = Align(_localBytes, v.Align);
                     Symbol(v, _localBytes);
                     _localBytes = checked(_localBytes + (int)v.Bytes);
@@ -184,6 +189,15 @@ internal sealed partial class Lowering
         }
 
         return [.. parameters];
+    }
+
+    /// <summary>Refuses what no device has, before the sums overflow.</summary>
+    private static void Room(PtxVariable v, int used, int most, string what)
+    {
+        if (v.Bytes > most || used > most - (int)v.Bytes)
+        {
+            throw new PtxException(v.Line, $"'{v.Name}' takes the {what} beyond {most} bytes");
+        }
     }
 
     private void Symbol(PtxVariable v, long offset)

@@ -39,19 +39,40 @@ internal readonly record struct Token(TokenKind Kind, string Text, ulong Bits, i
 /// <summary>Splits PTX text into tokens. Whitespace and comments only separate; statements end at semicolons, not at lines.</summary>
 internal sealed class PtxLexer(string text)
 {
+    /// <summary>Brackets of all kinds open at once; deeper text is hostile, and is refused before it fills the memory with tokens.</summary>
+    public const int MaxNesting = 512;
+
+    /// <summary>Characters of one name or number.</summary>
+    public const int MaxWord = 1 << 14;
+
     private const string Marks = "{}()[],;:@!|+-=<>*";
+    private static readonly string[] s_marks = [.. Marks.Select(c => c.ToString())];
+    private readonly int _end = text.AsSpan().TrimEnd('\0').Length;
     private int _position;
     private int _line = 1;
 
     public static List<Token> Tokenize(string text)
     {
         var lexer = new PtxLexer(text);
-        var tokens = new List<Token>(text.Length / 4);
+        var tokens = new List<Token>(Math.Min(text.Length / 4, 1 << 16));
         Token token;
+        int depth = 0;
         do
         {
             token = lexer.Next();
             tokens.Add(token);
+            if (token.Kind == TokenKind.Mark)
+            {
+                depth += token.Text[0] is '{' or '(' or '[' ? 1 : token.Text[0] is '}' or ')' or ']' ? -1 : 0;
+                if (depth > MaxNesting)
+                {
+                    throw new PtxException(token.Line, $"more than {MaxNesting} brackets are open");
+                }
+            }
+            else if (token.Text.Length > MaxWord && token.Kind != TokenKind.Text)
+            {
+                throw new PtxException(token.Line, $"a name or number of {token.Text.Length} characters");
+            }
         }
         while (token.Kind != TokenKind.End);
         return tokens;
@@ -104,10 +125,11 @@ internal sealed class PtxLexer(string text)
             return new Token(TokenKind.Text, text[(start + 1)..close], 0, _line);
         }
 
-        if (Marks.Contains(c, StringComparison.Ordinal))
+        int mark = Marks.IndexOf(c, StringComparison.Ordinal);
+        if (mark >= 0)
         {
             _position++;
-            return new Token(TokenKind.Mark, text.Substring(start, 1), 0, _line);
+            return new Token(TokenKind.Mark, s_marks[mark], 0, _line);
         }
 
         string shown = char.IsControl(c) ? $"character {(int)c}" : $"'{c}'";
@@ -159,7 +181,7 @@ internal sealed class PtxLexer(string text)
         string digitsOnly = literal.TrimEnd('U', 'u');
         return TryInteger(digitsOnly, out ulong value)
             ? new Token(TokenKind.Integer, literal, value, _line)
-            : throw new PtxException(_line, $"'{literal}' is not a number");
+            : throw new PtxException(_line, $"'{(literal.Length > 64 ? literal[..64] + "..." : literal)}' is not a number");
     }
 
     private static bool TryInteger(string s, out ulong value)
@@ -208,7 +230,7 @@ internal sealed class PtxLexer(string text)
                 _line++;
                 _position++;
             }
-            else if (c is ' ' or '\t' or '\r' or '\f' or '\v' || (c == '\0' && text.AsSpan(_position).TrimEnd('\0').IsEmpty))
+            else if (c is ' ' or '\t' or '\r' or '\f' or '\v' || _position >= _end)
             {
                 _position++;
             }

@@ -12,6 +12,9 @@ public sealed class PtxParser
     /// <summary>Bytes one variable may have.</summary>
     public const long MaxVariableBytes = 1L << 30;
 
+    /// <summary>Bytes all variables of a module may have together.</summary>
+    public const long MaxModuleBytes = 1L << 34;
+
     private const int MaxScopeDepth = 256;
 
     /// <summary>Errors collected before a parse gives up.</summary>
@@ -26,6 +29,7 @@ public sealed class PtxParser
     private readonly Dictionary<string, PtxVariable> _globals = [];
     private readonly Dictionary<string, PtxFunction> _functions = [];
     private readonly List<(PtxInstruction Instruction, string Name)> _pendingLabels = [];
+    private long _moduleBytes;
     private int _file;
     private int _sourceLine;
     private readonly List<PtxException>? _errors;
@@ -221,6 +225,11 @@ public sealed class PtxParser
                     }
 
                     _module.Globals.Add(variable);
+                    _moduleBytes += variable.Bytes;
+                    if (_moduleBytes > MaxModuleBytes)
+                    {
+                        throw new PtxException(variable.Line, $"the variables of the module have more than {MaxModuleBytes} bytes");
+                    }
                 }
 
                 break;
@@ -852,10 +861,12 @@ public sealed class PtxParser
             return 0;
         }
 
-        bool negative = false;
-        while (Now.Is('+') || Now.Is('-'))
+        // +-4: the compiler writes a plus and then the number.
+        bool negative = Now.Is('-');
+        _at++;
+        if (Now.Is('-') && !negative)
         {
-            negative ^= Now.Is('-');
+            negative = true;
             _at++;
         }
 
@@ -866,13 +877,8 @@ public sealed class PtxParser
 
     private PtxOperand Literal()
     {
-        bool negative = false;
-        while (Now.Is('-') || Now.Is('+'))
-        {
-            negative ^= Now.Is('-');
-            _at++;
-        }
-
+        bool negative = Now.Is('-');
+        _at += negative || Now.Is('+') ? 1 : 0;
         Token token = Now;
         _at++;
         return token.Kind switch
@@ -1013,8 +1019,12 @@ public sealed class PtxParser
                 elements = values.Count / type.Bytes();
             }
 
-            init = new byte[expected];
-            values.CopyTo(init);
+            if (space is not (PtxSpace.Global or PtxSpace.Const))
+            {
+                throw new PtxException(line, $"'{name.Text}' is initialised, but is not in .global or .const");
+            }
+
+            init = [.. values];
         }
 
         return new PtxVariable(space, type, align, name.Text, elements, isArray, isExtern, init, relocations, line);

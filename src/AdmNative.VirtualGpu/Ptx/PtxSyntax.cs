@@ -130,7 +130,7 @@ public static class PtxTypes
 /// <param name="Elements">Number of elements; 1 for a scalar, 0 for an unsized extern array.</param>
 /// <param name="IsArray">Declared with brackets.</param>
 /// <param name="IsExtern">Declared .extern.</param>
-/// <param name="Init">Initial bytes, or null for zero.</param>
+/// <param name="Init">Initial bytes of the variable's beginning, the rest being zero; null if there are none.</param>
 /// <param name="Relocations">Symbols whose addresses are stored in the initialiser.</param>
 /// <param name="Line">PTX line of the declaration.</param>
 public sealed record PtxVariable(

@@ -55,6 +55,15 @@ internal static class ControlCases
                 add.s64 %w3, %w3, 1; st.param.b64 [r], %w3; ret; }
                 """,
         };
+        // Each function begins with a call: they are inlined at one place, and must not share names, labels or parameters.
+        yield return Row("call (first of the body)", "{ .param .b32 p0; .param .b32 r0; st.param.b32 [p0], %a; call (r0), NAME_3, (p0); ld.param.b32 %d, [r0]; }", I32, [I32], v => (((v[0] + 1) * 3) ^ 5) + v[0]) with
+        {
+            Declarations = """
+                .func (.param .b32 r) NAME_1(.param .b32 x) { .reg .b32 %v<3>; .param .b32 q0; ld.param.b32 %v1, [x]; st.param.b32 [q0], %v1; ld.param.b32 %v2, [q0]; add.u32 %v2, %v2, 1; st.param.b32 [r], %v2; ret; }
+                .func (.param .b32 r) NAME_2(.param .b32 x) { .reg .b32 %v<3>; .param .b32 q0; call (q0), NAME_1, (x); ld.param.b32 %v1, [q0]; mul.lo.u32 %v1, %v1, 3; st.param.b32 [r], %v1; ret; }
+                .func (.param .b32 r) NAME_3(.param .b32 x) { .reg .b32 %v<3>; .param .b32 q0; call (q0), NAME_2, (x); ld.param.b32 %v1, [q0]; xor.b32 %v1, %v1, 5; ld.param.b32 %v2, [x]; add.u32 %v1, %v1, %v2; st.param.b32 [r], %v1; ret; }
+                """,
+        };
         yield return Row("call (no result)", "{ .param .b64 p0; .param .b32 p1; st.param.b64 [p0], %at; st.param.b32 [p1], %a; call NAME_f, (p0, p1); } ld.global.u32 %d, [%at];", I32, [I32], v => v[0] + 1) with
         {
             Declarations = ".func NAME_f(.param .b64 x, .param .b32 y) { .reg .b64 %w; .reg .b32 %v; ld.param.u64 %w, [x]; ld.param.u32 %v, [y]; add.u32 %v, %v, 1; st.global.u32 [%w], %v; ret; }",
