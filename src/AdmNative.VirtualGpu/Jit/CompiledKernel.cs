@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using AdmNative.VirtualGpu.Engine;
 
 namespace AdmNative.VirtualGpu.Jit;
@@ -63,6 +64,11 @@ internal sealed class CompiledKernel(KernelProgram program)
 
     private RegionCode? Warm(int region, uint mask, int warmUp)
     {
+        if (!RuntimeFeature.IsDynamicCodeSupported)
+        {
+            return null; // launches do not come here then; the trimmer wants to see it
+        }
+
         lock (_lock)
         {
             _runs ??= new int[Plan.Starts.Length];

@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 using System.Reflection.Emit;
 using System.Runtime.Intrinsics;
@@ -14,6 +15,7 @@ namespace AdmNative.VirtualGpu.Jit;
 /// Emits one region as a method. Branches that all lanes take alike stay inside it; where lanes part, wait or exit, it goes back to the
 /// scheduler, which the interpreter shares. A micro-op is emitted as vector code, or as a call of the interpreter's own handler.
 /// </summary>
+[RequiresDynamicCode("Emits methods at run time.")]
 internal sealed unsafe partial class RegionCompiler
 {
     /// <summary>Vectors held in locals: as many as leave registers for what an op needs on its way.</summary>
