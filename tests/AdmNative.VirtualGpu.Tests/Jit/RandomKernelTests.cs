@@ -41,4 +41,31 @@ public sealed class RandomKernelTests
             Agree(7_000_000 + seed, 1, 96, new LaunchOptions { Schedule = policy, Seed = (ulong)seed });
         }
     }
+
+    /// <summary>Left to itself the device starts cold and compiles what turns out to run often: in the midst of a launch.</summary>
+    [Theory]
+    [InlineData(9_000_001)]
+    [InlineData(9_000_002)]
+    [InlineData(9_000_003)]
+    public void Code_may_turn_hot_within_a_launch(int seed)
+    {
+        const int Grid = 300, Block = 72, Count = Grid * Block * RandomKernel.Results;
+        (uint[] results, uint[] memory) expected = Run(EngineKind.Interpreter), actual = Run(EngineKind.Auto);
+        Assert.Equal(expected.results, actual.results);
+        Assert.Equal(expected.memory, actual.memory);
+
+        (uint[] Results, uint[] Memory) Run(EngineKind engine)
+        {
+            using var run = new PtxRun(RandomKernel.Write(seed))
+            {
+                Options = new LaunchOptions { Checks = Checks.None, Counters = false, Engine = engine, Threads = 1 },
+                CompareEngines = false,
+            };
+            uint[] memory = [.. Enumerable.Range(0, RandomKernel.Memory).Select(i => (uint)i * 0x9E37_79B9)];
+            long data = run.Put<uint>(memory), to = run.Room<uint>(Count);
+            LaunchReport report = run.Launch("k", Grid, Block, to, data, 0L, 0L, seed);
+            Assert.True(report.Completed && report.Findings.Count == 0);
+            return (run.Get<uint>(to, Count), run.Get<uint>(data, RandomKernel.Memory));
+        }
+    }
 }
