@@ -1,0 +1,163 @@
+namespace AdmNative.Cuda;
+
+/// <summary>A planned forward attention: one launch.</summary>
+/// <param name="Shape">Its sizes.</param>
+/// <param name="DType">Element type.</param>
+/// <param name="Launches">One.</param>
+public sealed record AttentionForwardPlan(AttentionShape Shape, KernelDType DType, IReadOnlyList<PlannedLaunch> Launches) : KernelPlan(Launches, 0);
+
+/// <summary>A planned backward attention: statistics of the queries, dK and dV, dQ.</summary>
+/// <param name="Shape">Its sizes.</param>
+/// <param name="DType">Element type.</param>
+/// <param name="Launches">Three.</param>
+/// <param name="WorkspaceBytes">The statistics.</param>
+public sealed record AttentionBackwardPlan(AttentionShape Shape, KernelDType DType, IReadOnlyList<PlannedLaunch> Launches, long WorkspaceBytes)
+    : KernelPlan(Launches, WorkspaceBytes);
+
+/// <summary>
+/// Fused attention: kernels/attn_fwd.cu and attn_bwd.cu with tensor cores (f16, bf16; head dimensions 32, 64, 128), attn_tile_fwd.cu and
+/// attn_tile_bwd.cu without (f32; other head dimensions up to 256), attn_delta.cu.
+/// </summary>
+public static class AttentionKernels
+{
+    private const string Forward = "attention forward", Backward = "attention backward";
+
+    /// <summary>Rows of queries that statistics are padded to.</summary>
+    private const int StatsPadding = 64;
+
+    /// <summary>Plans O = softmax(Q K^T / sqrt(d)) V with LSE.</summary>
+    /// <param name="shape">Sizes.</param>
+    /// <param name="dtype">Element type of Q, K, V and O.</param>
+    /// <param name="limits">The device.</param>
+    /// <param name="queryTile">Queries per block where tensor-core kernels offer a choice (64 or 128); 0 = choose.</param>
+    /// <exception cref="ArgumentException">A clause of the kernel does not hold.</exception>
+    public static AttentionForwardPlan PlanForward(in AttentionShape shape, KernelDType dtype, in DeviceLimits limits, int queryTile = 0)
+    {
+        Validate(Forward, shape);
+        (int d, long heads) = (shape.HeadDim, (long)shape.N * shape.Heads);
+        (string name, bool tensorCores) = Kind(d, dtype);
+
+        // Two fragments of rows per warp halve the shared-memory reads per product; worth it while every SM still gets two blocks.
+        bool offered = tensorCores && d <= 64;
+        bool wide = offered && (queryTile == 128
+            || (queryTile == 0 && shape.Queries >= 1024 && LaunchRule.CeilDiv(shape.Queries, 128) * heads >= 2L * limits.SmCount));
+        int tile = !tensorCores ? 32 : wide ? 128 : 64;
+        LaunchRule.Require(queryTile == 0 || queryTile == tile, Forward, $"query tile {queryTile} is not offered at head dimension {d} in {dtype.Suffix()}");
+
+        long queryTiles = LaunchRule.CeilDiv(shape.Queries, tile), keyTiles = LaunchRule.CeilDiv(shape.Keys, 64);
+        long shared = tensorCores ? 512L * d : name == "any" ? 100352 : (640L * d) + 4096;
+        long traffic = heads * ((((2L * shape.Queries) + (2L * queryTiles * shape.Keys)) * d * dtype.Bytes()) + (4L * shape.Queries));
+        long mma = tensorCores ? heads * queryTiles * keyTiles * (tile / 16) * d : 0;
+        LaunchShape launch = LaunchRule.Linear(Forward, queryTiles * heads, 128, shared, limits);
+        return new(shape, dtype, [new($"attn_fwd_{name}{(wide ? "_q128" : "")}_{dtype.Suffix()}", launch, traffic, mma)]);
+    }
+
+    /// <summary>Plans dQ, dK and dV.</summary>
+    /// <param name="shape">Sizes.</param>
+    /// <param name="dtype">Element type of everything but LSE.</param>
+    /// <param name="limits">The device.</param>
+    /// <exception cref="ArgumentException">A clause of the kernels does not hold.</exception>
+    public static AttentionBackwardPlan PlanBackward(in AttentionShape shape, KernelDType dtype, in DeviceLimits limits)
+    {
+        Validate(Backward, shape);
+        (int d, int b, long heads) = (shape.HeadDim, dtype.Bytes(), (long)shape.N * shape.Heads);
+        (string name, bool tensorCores) = Kind(d, dtype);
+        (long queries, long keys) = (shape.Queries, shape.Keys);
+        int rows = tensorCores ? 64 : 32, cols = tensorCores ? (d == 128 ? 32 : 64) : name == "any" ? 8 : 16;
+        long sharedRows = tensorCores ? 512L * d : name == "any" ? 100480 : (512L * d) + 4352;
+        long sharedColumns = sharedRows + (tensorCores ? 16L * cols : 0);
+        long queryTiles = LaunchRule.CeilDiv(queries, rows), keyTiles = LaunchRule.CeilDiv(keys, rows), padded = LaunchRule.RoundUp(queries, StatsPadding);
+        DeviceLimits device = limits; // a local function cannot see an in parameter
+        PlannedLaunch Launch(string op, long blocks, long shared, long traffic, long mma) => new(
+            $"attn_{op}_{name}_{dtype.Suffix()}", LaunchRule.Linear(Backward, blocks * heads, 128, shared, device), heads * traffic, heads * mma);
+        long columnQueries = LaunchRule.RoundUp(queries, cols);
+        return new(
+            shape, dtype,
+            [
+                Launch("delta", padded / StatsPadding, 0, (2 * queries * d * b) + (4 * queries) + (8 * padded), 0),
+                Launch(
+                    "bwd_dkdv", keyTiles, sharedColumns, (4 * keys * d * b) + (keyTiles * ((2 * queries * d * b) + (8 * columnQueries))),
+                    keyTiles * columnQueries * 4 * rows * d / 2048 * (tensorCores ? 1 : 0)),
+                Launch(
+                    "bwd_dq", queryTiles, sharedRows, (3 * queries * d * b) + (8 * LaunchRule.RoundUp(queries, rows)) + (queryTiles * 2 * keys * d * b),
+                    queryTiles * LaunchRule.RoundUp(keys, cols) * 3 * rows * d / 2048 * (tensorCores ? 1 : 0)),
+            ],
+            heads * padded * 8);
+    }
+
+    /// <summary>The launch of a plan.</summary>
+    /// <exception cref="ArgumentException">An address or stride breaks a clause of the kernel.</exception>
+    public static IReadOnlyList<KernelLaunch> EnqueueForward(AttentionForwardPlan plan, in AttentionTensors t)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        AttentionShape shape = plan.Shape;
+        Validate(Forward, shape, plan.DType, ("q", t.Q, t.QStrides), ("k", t.K, t.KvStrides), ("v", t.V, t.KvStrides), ("o", t.O, t.OStrides));
+        LaunchRule.Require(t.Lse % 4 == 0, Forward, $"lse must be 4-byte aligned, not {t.Lse}");
+        var parameters = new AttnFwdParams
+        {
+            Q = t.Q, K = t.K, V = t.V, O = t.O, Lse = t.Lse, QStrides = t.QStrides, KvStrides = t.KvStrides, OStrides = t.OStrides,
+            Queries = shape.Queries, Keys = shape.Keys, Heads = shape.Heads, D = shape.HeadDim, ScaleLog2 = ScaleLog2(shape.HeadDim),
+        };
+        return [KernelLaunch.Of(plan.Launches[0], parameters)];
+    }
+
+    /// <summary>The launches of a plan.</summary>
+    /// <param name="plan">From <see cref="PlanBackward"/>.</param>
+    /// <param name="g">Addresses.</param>
+    /// <param name="workspace">WorkspaceBytes of the plan, 256-byte aligned.</param>
+    /// <exception cref="ArgumentException">An address or stride breaks a clause of the kernels.</exception>
+    public static IReadOnlyList<KernelLaunch> EnqueueBackward(AttentionBackwardPlan plan, in AttentionGradients g, ulong workspace)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        (AttentionShape shape, AttentionTensors t) = (plan.Shape, g.Forward);
+        Validate(
+            Backward, shape, plan.DType,
+            ("q", t.Q, t.QStrides), ("k", t.K, t.KvStrides), ("v", t.V, t.KvStrides), ("o", t.O, t.OStrides), ("dO", g.DO, g.DOStrides),
+            ("dq", g.DQ, g.DQStrides), ("dk", g.DK, g.DKvStrides), ("dv", g.DV, g.DKvStrides));
+        LaunchRule.Require(t.Lse != 0 && t.Lse % 4 == 0, Backward, $"lse must be 4-byte aligned, not {t.Lse}");
+        LaunchRule.Require(workspace != 0 && workspace % 256 == 0, Backward, $"the workspace must be 256-byte aligned, not {workspace}");
+        var delta = new AttnDeltaParams
+        {
+            O = t.O, DO = g.DO, Lse = t.Lse, Stats = workspace, OStrides = t.OStrides, DoStrides = g.DOStrides,
+            Queries = shape.Queries, Heads = shape.Heads, D = shape.HeadDim,
+        };
+        var products = new AttnBwdParams
+        {
+            Q = t.Q, K = t.K, V = t.V, DO = g.DO, Dq = g.DQ, Dk = g.DK, Dv = g.DV, Stats = workspace,
+            QStrides = t.QStrides, KvStrides = t.KvStrides, DoStrides = g.DOStrides, DqStrides = g.DQStrides, DkvStrides = g.DKvStrides,
+            Queries = shape.Queries, Keys = shape.Keys, Heads = shape.Heads, ScaleLog2 = ScaleLog2(shape.HeadDim),
+            Scale = (float)(1 / Math.Sqrt(shape.HeadDim)), D = shape.HeadDim,
+        };
+        return [KernelLaunch.Of(plan.Launches[0], delta), KernelLaunch.Of(plan.Launches[1], products), KernelLaunch.Of(plan.Launches[2], products)];
+    }
+
+    /// <summary>d^-1/2 log2 e, rounded once.</summary>
+    internal static float ScaleLog2(int headDim) => (float)(Math.Log2(Math.E) / Math.Sqrt(headDim));
+
+    /// <summary>The part of entry names that says which kernels serve a head dimension.</summary>
+    private static (string Name, bool TensorCores) Kind(int headDim, KernelDType dtype) =>
+        headDim is 32 or 64 or 128 ? ($"d{headDim}", dtype != KernelDType.F32) : ("any", false);
+
+    private static void Validate(string op, in AttentionShape shape)
+    {
+        (int n, int queries, int keys, int heads, int d) = shape;
+        LaunchRule.Require(n >= 1, op, $"samples must be positive, not {n}");
+        LaunchRule.Require(queries >= 1 && keys >= 1, op, $"queries and keys must be positive, not {queries} and {keys}");
+        LaunchRule.Require(heads >= 1, op, $"heads must be positive, not {heads}");
+        LaunchRule.Require(d is >= 1 and <= 256, op, $"head dimension must lie in 1..256, not {d}");
+    }
+
+    private static void Validate(
+        string op, in AttentionShape shape, KernelDType dtype, params ReadOnlySpan<(string Name, ulong Address, AttentionStrides Strides)> all)
+    {
+        (int headDim, int unit) = (shape.HeadDim, shape.HeadDim is 32 or 64 or 128 ? 16 / dtype.Bytes() : 1);
+        foreach ((string name, ulong address, AttentionStrides s) in all)
+        {
+            uint bytes = (uint)(unit * dtype.Bytes());
+            LaunchRule.Require(address != 0 && address % bytes == 0, op, $"{name} must be {bytes}-byte aligned, not {address}");
+            LaunchRule.Require(s.Row >= headDim && s.Row <= int.MaxValue, op, $"{name}: row stride must lie in {headDim}..2^31 - 1, not {s.Row}");
+            bool whole = s.Row % unit == 0 && s.Head % unit == 0 && s.Sample % unit == 0;
+            LaunchRule.Require(whole, op, $"{name}: strides must be multiples of {unit}, not {s}");
+        }
+    }
+}
