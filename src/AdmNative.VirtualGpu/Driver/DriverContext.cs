@@ -232,7 +232,7 @@ internal sealed unsafe class DriverContext : IDisposable
         return result;
     }
 
-    private Outcome NotCaptured(DriverStream stream, string call) => stream.Capture is { } c
+    private static Outcome NotCaptured(DriverStream stream, string call) => stream.Capture is { } c
         ? Invalidate(c, CudaStatus.StreamCaptureUnsupported, $"{call} on a stream that is being captured") : Outcome.Ok;
 
     // ---- memory
@@ -828,7 +828,7 @@ internal sealed unsafe class DriverContext : IDisposable
         return Enqueue(stream, wait);
     }
 
-    private Outcome WaitCaptured(DriverStream stream, DriverEvent e, Capture capture)
+    private static Outcome WaitCaptured(DriverStream stream, DriverEvent e, Capture capture)
     {
         if (capture.Ended)
         {
@@ -923,7 +923,7 @@ internal sealed unsafe class DriverContext : IDisposable
         return o.Failed ? o : Poll(e.Last);
     }
 
-    private Outcome NotCaptured(DriverEvent e, string call) => e.Capture is not { } c ? Outcome.Ok
+    private static Outcome NotCaptured(DriverEvent e, string call) => e.Capture is not { } c ? Outcome.Ok
         : c.Ended ? new Outcome(CudaStatus.CapturedEvent, $"{call}: the event was last recorded in a capture; record it in a stream first")
         : Invalidate(c, CudaStatus.CapturedEvent, $"{call} on an event recorded in a stream that is being captured");
 
