@@ -199,6 +199,20 @@ public sealed class PtxListTests
     }
 
     [Theory]
+    [InlineData(".param .b8 a[1073741824], .param .b8 b[1073741824]", "", "'a' takes the parameters beyond 32764 bytes")]
+    [InlineData(".param .b8 a[32000], .param .b8 b[1000]", "", "'b' takes the parameters beyond 32764 bytes")]
+    [InlineData("", ".shared .b8 a[1073741824]; .shared .b8 b[1073741824];", "'a' takes the shared memory beyond")]
+    [InlineData("", ".local .b8 a[2000000];", "'a' takes the local memory beyond")]
+    [InlineData("", ".reg .b32 %r<70000>;", "more than 65536")]
+    public void Sizes_that_no_device_has_are_errors(string parameters, string variables, string message)
+    {
+        Adm.Outcome outcome = On($"{Head}.visible .entry k({parameters})\n{{\n{variables}\nret;\n}}\n", "check");
+        Assert.Equal(ExitCode.Failed, outcome.Code);
+        Assert.Contains(message, outcome.Error);
+        Assert.Contains("k.ptx: 1 entry, 1 error", outcome.Error);
+    }
+
+    [Theory]
     [InlineData("list")]
     [InlineData("check")]
     public void A_missing_file_is_code_4(string verb)

@@ -301,6 +301,17 @@ public sealed class PtxRunTests
     }
 
     [Fact]
+    public void A_kernel_that_prints_without_end_does_not_fill_the_memory()
+    {
+        string text = string.Join(", ", Enumerable.Repeat("120", 1000));
+        using var bench = new Bench(Hello.Replace("text[10] = {104, 105, 32, 37, 100, 10, 0}", $"text[1001] = {{{text}, 0}}", StringComparison.Ordinal));
+        Adm.Outcome outcome = bench.Run("--block", "1024", "--grid", "20");
+        Assert.Equal(ExitCode.Done, outcome.Code);
+        Assert.InRange(outcome.Out.Length, 1 << 24, (1 << 24) + 2000);
+        Assert.EndsWith("\n[more than 16777216 characters printed: the rest is not kept]\n", outcome.Out);
+    }
+
+    [Fact]
     public void Counters_are_exact_in_total_and_per_line()
     {
         using Bench bench = AxpyBench();

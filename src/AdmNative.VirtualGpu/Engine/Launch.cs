@@ -11,6 +11,9 @@ internal sealed class LaunchStoppedException : Exception;
 /// <summary>What all CTAs of one launch share.</summary>
 internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, LaunchOptions options, DeviceMemory memory, byte* parameters, uint* template)
 {
+    /// <summary>Characters of printf output that are kept.</summary>
+    private const int MaxOutput = 1 << 24;
+
     private static long s_number;
 
     private readonly Lock _lock = new();
@@ -111,7 +114,11 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
     {
         lock (_lock)
         {
-            _output.Append(text);
+            if (_output.Length <= MaxOutput)
+            {
+                _output.Append(text);
+                _output.Append(_output.Length > MaxOutput ? $"\n[more than {MaxOutput} characters printed: the rest is not kept]\n" : "");
+            }
         }
     }
 
