@@ -227,7 +227,8 @@ public sealed class DriverCallTests
     [InlineData("sm_86", 32, 16, 0, 16)]
     [InlineData("sm_89", 32, 16, 0, 24)]
     [InlineData("sm_80", 128, 128, 0, 4)] // registers: 4 warps of 4096
-    [InlineData("sm_80", 128, 129, 0, 3)] // 129 * 32 rounds up to 4352: 3 warps in each quarter
+    [InlineData("sm_80", 128, 129, 0, 3)] // 129 * 32 rounds up to 4352
+    [InlineData("sm_80", 160, 129, 0, 2)] // 3 warps in each quarter, 5 a block: 15 would fit in one pool
     [InlineData("sm_80", 256, 255, 0, 1)]
     [InlineData("sm_80", 512, 255, 0, 0)] // 16 warps of 8192 registers do not fit
     [InlineData("sm_80", 128, 32, 48 * 1024, 3)] // 164 / 49
