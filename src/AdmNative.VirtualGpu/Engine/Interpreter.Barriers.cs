@@ -145,6 +145,7 @@ internal sealed unsafe partial class Interpreter
             }
         }
 
+        BarrierCarriesWrites();
         foreach (Waiter waiter in b.Waiters)
         {
             Warp w = waiter.Warp;

@@ -250,9 +250,18 @@ internal sealed unsafe partial class Interpreter
             }
         }
 
-        if ((_checks & Checks.InterCta) != 0 && (op->Flags & OpFlags.Volatile) == 0)
+        if ((_checks & Checks.InterCta) != 0)
         {
-            WatchCtas(a, m, bytes, kind);
+            bool strong = (op->Flags & OpFlags.Volatile) != 0;
+            if (strong || kind == AccessKind.Atomic)
+            {
+                HandOverAt(op, m, kind);
+            }
+
+            if (!strong)
+            {
+                WatchCtas(a, m, bytes, kind);
+            }
         }
     }
 
@@ -276,6 +285,11 @@ internal sealed unsafe partial class Interpreter
             a.ShadowLaunch = _launch.Number;
         }
 
+        if (_unfenced is not null && kind == AccessKind.Write)
+        {
+            _unfenced[_warp.Index] |= m;
+        }
+
         int self = _ctaIndex + 1;
         int[] writers = a.LastWriter, readers = a.LastReader!;
         for (uint l = m; l != 0; l &= l - 1)
@@ -287,6 +301,8 @@ internal sealed unsafe partial class Interpreter
                 int writer = writers[g], reader = readers[g];
                 bool foreignWrite = writer != 0 && writer != self && writer != -self && !(kind == AccessKind.Atomic && writer < 0);
                 bool foreignRead = kind is AccessKind.Write or AccessKind.Atomic && reader != 0 && reader != self;
+                foreignWrite = foreignWrite && !HappenedBefore(writer, lane);
+                foreignRead = foreignRead && !(reader > 0 && HappenedBefore(reader, lane));
                 if (foreignWrite || foreignRead)
                 {
                     ReportCtas(a, lane, offset, foreignWrite ? writer : reader, foreignWrite, kind);

@@ -14,7 +14,8 @@ internal sealed unsafe partial class Interpreter
     {
         switch (op.Code)
         {
-            case OpCode.Nop or OpCode.Prefetch or OpCode.Fence: return &Nothing;
+            case OpCode.Nop or OpCode.Prefetch: return &Nothing;
+            case OpCode.Fence: return &Fence;
             case OpCode.Branch or OpCode.BranchIndexed or OpCode.Exit or OpCode.Trap or OpCode.BarSync or OpCode.BarArrive or OpCode.BarReduce: return &Nothing;
             case OpCode.WarpSync: return &WarpSync;
             case OpCode.Printf: return &Printf;

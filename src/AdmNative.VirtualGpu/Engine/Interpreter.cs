@@ -121,6 +121,7 @@ internal sealed unsafe partial class Interpreter : IDisposable
         new Span<byte>(_shared, _sharedBytes).Fill(0xFF);
         _sharedShadow?.Reset();
         ResetBarriers();
+        ResetOrdering();
         int threads = _launch.Threads;
         foreach (Warp w in _warps)
         {

@@ -56,6 +56,12 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
     /// <summary>Guards global atomics of parallel CTAs.</summary>
     public Lock AtomicLock { get; } = new();
 
+    private readonly Dictionary<ulong, HandOver> _handOvers = [];
+
+    /// <summary>The word of that address; asked for by the check between blocks only, which runs on one thread.</summary>
+    public HandOver HandOverOf(ulong address) =>
+        _handOvers.TryGetValue(address, out HandOver? word) ? word : _handOvers[address] = new HandOver();
+
     public volatile bool Stopped;
 
     /// <summary>By block, then in the order they were met: the same list however many host threads ran the blocks.</summary>

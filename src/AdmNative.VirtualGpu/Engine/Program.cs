@@ -66,6 +66,7 @@ internal sealed unsafe class KernelProgram
             }
 
             _handlers[i] = Interpreter.HandlerOf(op);
+            HandsOver |= (op.Code == OpCode.Fence && op.Imm == 0) || (op.Flags & OpFlags.Release) != 0;
             int written = op.Code switch
             {
                 OpCode.Store => op.Bytes * op.Count,
@@ -108,6 +109,9 @@ internal sealed unsafe class KernelProgram
 
     /// <summary>The same for global memory.</summary>
     public int GlobalShift { get; }
+
+    /// <summary>True when the kernel has fences or releases by which one block may hand work to another.</summary>
+    public bool HandsOver { get; }
 
     /// <summary>Compiled code, shared by all launches.</summary>
     public Jit.CompiledKernel Compiled => _compiled ?? Interlocked.CompareExchange(ref _compiled, new Jit.CompiledKernel(this), null) ?? _compiled;

@@ -98,8 +98,8 @@ internal sealed partial class Lowering
         Modifiers mods = Mods();
         bool store = _at.Opcode == "st";
         PtxSpace space = TakeSpace(mods);
-        bool isVolatile = mods.Take("volatile");
-        mods.Ignore("nc", "ca", "cg", "cs", "cv", "lu", "wb", "wt", "weak", "relaxed", "acquire", "release", "cta", "gpu", "sys");
+        bool isRelease = mods.Take("release"), isVolatile = isRelease || mods.TakeOneOf("volatile", "relaxed", "acquire") is not null;
+        mods.Ignore("nc", "ca", "cg", "cs", "cv", "lu", "wb", "wt", "weak", "cta", "gpu", "sys");
         mods.IgnorePrefix("L1::");
         mods.IgnorePrefix("L2::");
         int count = mods.TakeOneOf("v2", "v4") switch { "v2" => 2, "v4" => 4, _ => 1 };
@@ -115,7 +115,7 @@ internal sealed partial class Lowering
         op.Type = type;
         op.Bytes = (byte)type.Bytes();
         op.Count = (byte)count;
-        op.Flags = (isVolatile ? OpFlags.Volatile : 0) | (type.IsSigned() ? OpFlags.Signed : 0);
+        op.Flags = (isVolatile ? OpFlags.Volatile : 0) | (isRelease ? OpFlags.Release : 0) | (type.IsSigned() ? OpFlags.Signed : 0);
         Address(ref op, Operand(store ? 0 : 1), space);
         if (store && op.Space is PtxSpace.Param or PtxSpace.Const)
         {
@@ -156,7 +156,8 @@ internal sealed partial class Lowering
         Modifiers mods = Mods();
         bool reduce = _at.Opcode == "red";
         PtxSpace space = TakeSpace(mods);
-        mods.Ignore("relaxed", "acquire", "release", "acq_rel", "cta", "gpu", "sys");
+        bool isRelease = mods.TakeOneOf("release", "acq_rel") is not null && !_at.Modifiers.Contains("cta");
+        mods.Ignore("relaxed", "acquire", "cta", "gpu", "sys");
         mods.IgnorePrefix("L2::");
         bool noftz = mods.Take("noftz");
         string? name = mods.TakeOneOf("add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec");
@@ -187,6 +188,7 @@ internal sealed partial class Lowering
         op.Bytes = (byte)type.Bytes();
         op.Count = 1;
         op.Imm = (int)kind;
+        op.Flags = isRelease ? OpFlags.Release : OpFlags.None;
         int next = 0;
         if (!reduce)
         {
@@ -466,10 +468,13 @@ internal sealed partial class Lowering
         Modifiers mods = Mods();
         if (_at.Opcode is "membar" or "fence")
         {
-            mods.Ignore("gl", "cta", "sys", "gpu", "sc", "acq_rel");
+            bool block = mods.Take("cta");
+            mods.Ignore("gl", "sys", "gpu", "sc", "acq_rel");
             mods.End();
             OperandCount(0);
-            Emit(Op(OpCode.Fence));
+            MicroOp fence = Op(OpCode.Fence);
+            fence.Imm = block ? 1 : 0; // other blocks do not see this one
+            Emit(fence);
             return;
         }
 

@@ -121,7 +121,7 @@ internal enum OpFlags : uint
     /// <summary>Every lane of the warp must execute (.aligned).</summary>
     Aligned = 8192,
 
-    /// <summary>setp and selp-like ops: second destination is wanted.</summary>
+    /// <summary>Loads and stores: .volatile, .relaxed, .acquire or .release; other blocks may watch the word.</summary>
     Volatile = 16384,
 
     /// <summary>min/max.xorsign.abs: of the magnitudes, under the product of the signs.</summary>
@@ -132,6 +132,9 @@ internal enum OpFlags : uint
 
     /// <summary>Loads: what is sign-extended keeps to the 16 bits of its register.</summary>
     Narrow = 131072,
+
+    /// <summary>Atomics and stores: .release or .acq_rel, a fence of their own.</summary>
+    Release = 262144,
 }
 
 /// <summary>
