@@ -129,18 +129,14 @@ public sealed class SpellingTests
         long to = run.Room<uint>(threads * names.Length);
         Assert.Empty(run.Launch("k", new LaunchShape(GX, GY, GZ, BX, BY, BZ, 96), to, 0L, 0L, 0L, 0).Findings);
         uint[] got = run.Get<uint>(to, threads * names.Length);
-        int i = 0;
-        for (int cz = 0; cz < GZ; cz++)
-        for (int cy = 0; cy < GY; cy++)
-        for (int cx = 0; cx < GX; cx++)
-        for (int z = 0; z < BZ; z++)
-        for (int y = 0; y < BY; y++)
-        for (int x = 0; x < BX; x++)
+        for (int i = 0; i < threads; i++)
         {
-            int linear = x + (BX * (y + (BY * z)));
-            int[] want = [x, y, z, BX, BY, BZ, cx, cy, cz, GX, GY, GZ, linear / 32, linear % 32, 96];
-            Assert.Equal(want, got.Skip(i).Take(names.Length).Select(v => (int)v));
-            i += names.Length;
+            int cta = i / (BX * BY * BZ), linear = i % (BX * BY * BZ);
+            int[] want =
+            [
+                linear % BX, linear / BX % BY, linear / BX / BY, BX, BY, BZ, cta % GX, cta / GX % GY, cta / GX / GY, GX, GY, GZ, linear / 32, linear % 32, 96,
+            ];
+            Assert.Equal(want, got.Skip(i * names.Length).Take(names.Length).Select(v => (int)v));
         }
     }
 
