@@ -56,12 +56,13 @@ internal static class ControlCases
                 """,
         };
         // Each function begins with a call: they are inlined at one place, and must not share names, labels or parameters.
-        yield return Row("call (first of the body)", "{ .param .b32 p0; .param .b32 r0; st.param.b32 [p0], %a; call (r0), NAME_3, (p0); ld.param.b32 %d, [r0]; }", I32, [I32], v => (((v[0] + 1) * 3) ^ 5) + v[0]) with
+        yield return Row("call (first of the body)", "{ .param .b32 p0; .param .b32 r0; st.param.b32 [p0], %a; call (r0), NAME_3, (p0); ld.param.b32 %d, [r0]; }", I32, [I32], v => ((4 * 3) ^ 5) + v[0]) with
         {
             Declarations = """
-                .func (.param .b32 r) NAME_1(.param .b32 x) { .reg .b32 %v<3>; .param .b32 q0; ld.param.b32 %v1, [x]; st.param.b32 [q0], %v1; ld.param.b32 %v2, [q0]; add.u32 %v2, %v2, 1; st.param.b32 [r], %v2; ret; }
-                .func (.param .b32 r) NAME_2(.param .b32 x) { .reg .b32 %v<3>; .param .b32 q0; call (q0), NAME_1, (x); ld.param.b32 %v1, [q0]; mul.lo.u32 %v1, %v1, 3; st.param.b32 [r], %v1; ret; }
-                .func (.param .b32 r) NAME_3(.param .b32 x) { .reg .b32 %v<3>; .param .b32 q0; call (q0), NAME_2, (x); ld.param.b32 %v1, [q0]; xor.b32 %v1, %v1, 5; ld.param.b32 %v2, [x]; add.u32 %v1, %v1, %v2; st.param.b32 [r], %v1; ret; }
+                .func (.param .b32 r) NAME_1() { .reg .b32 %v<3>; .param .b32 q0; mov.b32 %v1, 4; st.param.b32 [q0], %v1; ld.param.b32 %v2, [q0]; st.param.b32 [r], %v2; ret; }
+                .func (.param .b32 r) NAME_2() { .reg .b32 %v<3>; .param .b32 q0; call (q0), NAME_1; ld.param.b32 %v1, [q0]; mul.lo.u32 %v1, %v1, 3; st.param.b32 [r], %v1; ret; }
+                .func (.param .b32 r) NAME_3(.param .b32 x) {
+                .reg .b32 %v<3>; .param .b32 q0; call (q0), NAME_2; ld.param.b32 %v1, [q0]; xor.b32 %v1, %v1, 5; ld.param.b32 %v2, [x]; add.u32 %v1, %v1, %v2; st.param.b32 [r], %v1; ret; }
                 """,
         };
         yield return Row("call (no result)", "{ .param .b64 p0; .param .b32 p1; st.param.b64 [p0], %at; st.param.b32 [p1], %a; call NAME_f, (p0, p1); } ld.global.u32 %d, [%at];", I32, [I32], v => v[0] + 1) with
