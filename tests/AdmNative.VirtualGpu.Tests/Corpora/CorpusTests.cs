@@ -321,8 +321,18 @@ public sealed class CorpusTests
             double x = a[i], z = b[i];
             double want = op[i] switch
             {
-                0 => x + z, 1 => x - z, 2 => x * z, 3 => x / z, 4 => Math.Min(x, z), 5 => Math.Sqrt((x * x) + (z * z)), 6 => (x * z) + x, 7 => Poly(x, 3), 8 => Poly(z, 5),
-                9 => (int)(a[i] * 100f), 10 => (int)a[i] ^ (int)b[i], _ => -1,
+                0 => x + z,
+                1 => x - z,
+                2 => x * z,
+                3 => x / z,
+                4 => Math.Min(x, z),
+                5 => Math.Sqrt((x * x) + (z * z)),
+                6 => (x * z) + x,
+                7 => Poly(x, 3),
+                8 => Poly(z, 5),
+                9 => (int)(a[i] * 100f),
+                10 => (int)a[i] ^ (int)b[i],
+                _ => -1,
             };
             Near(want, y[i], Math.Max(1, Math.Abs(want)) * 1e-6 * Slack(file), $"y[{i}] of case {op[i]}");
         }

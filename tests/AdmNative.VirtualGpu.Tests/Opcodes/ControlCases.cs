@@ -42,7 +42,8 @@ internal static class ControlCases
         foreach (string call in new[] { "call", "call.uni" })
         {
             yield return Row(call, $"{{ .param .b32 p0; .param .b32 r0; st.param.b32 [p0], %a; {call} (r0), NAME_f, (p0); ld.param.b32 %d, [r0]; }}", I32, [I32], v => v[0] > 100 ? v[0] + 7 : 2 * v[0])
-                with { Declarations = Twice };
+                with
+            { Declarations = Twice };
         }
 
         yield return Row("call (nested, by array)", "{ .param .align 8 .b8 p0[16]; .param .b64 r0; st.param.b64 [p0], %a; st.param.b64 [p0+8], %b; call (r0), NAME_g, (p0); ld.param.b64 %d, [r0]; }", I64, [I64, I64], v => (2 * (v[0] - v[1])) + 1) with

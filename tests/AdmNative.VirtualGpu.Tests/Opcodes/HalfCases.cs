@@ -116,7 +116,8 @@ internal static class HalfCases
         {
             bool brain = type[0] == 'b', pair = type.EndsWith("x2", StringComparison.Ordinal);
             yield return Near($"ex2.approx{(brain ? ".ftz" : "")}.{type} %d, %a;", x => Math.Pow(2, x), e => e * (brain ? Math.ScaleB(1, -7) : Math.Pow(2, -9.9)))
-                with { Target = brain ? "sm_90" : "sm_80" };
+                with
+            { Target = brain ? "sm_90" : "sm_80" };
             yield return Near($"tanh.approx.{type} %d, %a;", Math.Tanh, e => brain ? Math.ScaleB(1, -8) : Math.Pow(2, -10.987)) with { Target = brain ? "sm_90" : "sm_80" };
 
             OpcodeCase Near(string statement, Func<double, double> exact, Func<double, double> bound)

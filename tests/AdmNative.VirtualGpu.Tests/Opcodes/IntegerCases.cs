@@ -48,7 +48,8 @@ internal static class IntegerCases
         yield return OpcodeCase.Lane("mov.b32 %d, {%a, %b};", I32, [I16, I16], v => v[0] | (v[1] << 16)) with { Spelling = "mov.b32 (pack 16)" };
         yield return OpcodeCase.Lane("mov.b64 %d, {%a, %b};", I64, [I32, I32], v => v[0] | (v[1] << 32)) with { Spelling = "mov.b64 (pack 32)" };
         yield return OpcodeCase.Lane("mov.b64 %d, {%a, %b, %c, %e};", I64, [I16, I16, I16, I16], v => v[0] | (v[1] << 16) | (v[2] << 32) | (v[3] << 48))
-            with { Spelling = "mov.b64 (pack 16)" };
+            with
+        { Spelling = "mov.b64 (pack 16)" };
         yield return OpcodeCase.Lane("mov.b32 {%d, %h0}, %a;", I16, [I32], v => v[0] & 0xFFFF) with { Spelling = "mov.b32 (low half)" };
         yield return OpcodeCase.Lane("mov.b32 {_, %d}, %a;", I16, [I32], v => v[0] >> 16) with { Spelling = "mov.b32 (high half)" };
         yield return OpcodeCase.Lane("mov.b64 {%d, _}, %a;", I32, [I64], v => v[0] & uint.MaxValue) with { Spelling = "mov.b64 (low word)" };
@@ -315,7 +316,8 @@ internal static class IntegerCases
                     if (type == "s32")
                     {
                         yield return OpcodeCase.Lane($"setp.{name}.{boolean}.{type} %p0|%d, %a, %b, !%c;", Pred, [kind, kind, Pred], v => Both(Yes(v) ^ 1, v[2] ^ 1))
-                            with { Spelling = $"setp.{name}.{boolean}.{type} (second, negated)" };
+                            with
+                        { Spelling = $"setp.{name}.{boolean}.{type} (second, negated)" };
                     }
                 }
 
