@@ -6,6 +6,7 @@ internal static class KernelCases
     /// <summary>Cases by family, in the order of the report.</summary>
     public static IReadOnlyList<(string Family, Func<IEnumerable<KernelCase>> Cases)> Families { get; } =
     [
+        ("gn", GroupNormCases.All),
     ];
 
     /// <summary>Cases of one family, or of all.</summary>

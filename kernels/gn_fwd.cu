@@ -1,0 +1,218 @@
+// Group normalisation in three launches, for any size: y = resample(act(a x + b)), act = identity or SiLU, per sample n and channel c of group g
+//   a = rstd gamma (1 + scale), b = (beta - mean rstd gamma)(1 + scale) + shift, mean and rstd = 1 / sqrt(var + eps) over D = C / G channels
+//   and P pixels (biased variance); scale = shift = 0 where their pointers are null; resample: none, mean of 2x2, nearest 2x.
+// x [N, P, C], y [N, P', C] in T with row strides; everything else f32; mean, rstd [N, G] and a, b [N, 2, C] are kept for backward. Not in place.
+//
+// gn_stats: per channel and slice of pixels the sums of d and d^2, d = x - x[n, pixel 0, c] (the same in every slice, so that slices add).
+// gn_finalize: mean_c and M2_c per channel, then mean = avg mean_c, M2 = sum M2_c + P sum (mean_c - mean)^2 per group, then a and b.
+// gn_apply: y. Samples in descending order: what gn_stats read last may still lie in L2.
+//
+// Traffic, elements of b bytes, slabs counted over samples and slices, each of cs channels: stats (N P C + slabs cs) b + 8 slabs cs; finalize
+// 8 N slices C + N C b + 8 N G + 8 N C + 8 N C (gamma, beta) + 8 N C where there are scale and shift; apply N P C b + N P' C b + 8 slabs cs.
+// Deterministic: a thread adds its pixels in ascending order, then the tree of sumRows; slices l, l + 4, ... in four lanes, added in order;
+// channels in lanes of a warp. _narrow takes any C, stride and alignment, one channel per thread, modes from the parameters.
+//
+// launch gn_stats{,_narrow}_{f32,f16,bf16}(GnForwardParams): block 256; grid x = N slabs slices; shared 0; strides as for gn_apply.
+// launch gn_finalize_{f32,f16,bf16}(GnForwardParams): block 256; grid x = N slabs; shared 8 cs; cs = whole groups, at most 64 of them.
+// launch gn_apply_{none,silu}_{keep,down2,up2}_{f32,f16,bf16}(GnForwardParams): block 256; grid x = N slabs slices; shared 0; rows counts pixels of
+//        y for down2, else of x; even W and P / W for down2; cs at most 512; C, cs, strides multiples of 16 / sizeof(T), x, y, partial, ab 16-byte
+//        aligned; strides below 2^20 elements, rows at most 1024, (2 W + 4 rows) stride below 2^31.
+// launch gn_apply_narrow_{f32,f16,bf16}(GnForwardParams): block 256; grid x = N slabs slices; shared 0; as gn_apply, with cs at most 256 and no
+//        demands on alignment.
+// Budget: stats 64 registers and 16.3 KB of static shared memory; finalize 48, 2.5 KB; apply 64, 4.3 KB; no spills.
+#include "common/gn_forward.cuh"
+
+enum { kLoads = 4 };   // vectors a thread has in flight: 256 threads x 4 x 16 bytes = 16 KB per block
+
+// ---- gn_stats
+
+template <class T, int V> __device__ __forceinline__ void gnStats(const GnForwardParams& p) {
+    __shared__ Lanes<2 * V, kThreads> slots;
+    const Share s = shareOf<V>(p, false);
+    const T* x = (const T*)p.x + (i64)s.n * p.P * p.ldx + s.c0;
+    const u32 ld = (u32)p.ldx;
+    const int first = s.slice * p.rows, count = min(p.rows, p.P - first);
+    float pilot[V], sums[2 * V] = {};
+
+    // pilot: pixel 0 of the sample, read by row 0 into its slots, which sumRows leaves alone
+    if (s.own && s.row == 0) {
+        spread(loadRaw<T, V>(x + s.lane * V), pilot, T());
+#pragma unroll
+        for (int i = 0; i < V; i++) sums[i] = pilot[i];
+        slots.put(s.lane, sums);
+    }
+    __syncthreads();
+    slots.template get<0>(s.lane, pilot);
+#pragma unroll
+    for (int i = 0; i < V; i++) sums[i] = 0.0f;
+
+    // load and add
+    x += (i64)first * p.ldx + s.lane * V;
+    auto add = [&](const Raw<T, V>& w) {
+        float v[V];
+        spread(w, v, T());
+#pragma unroll
+        for (int i = 0; i < V; i++) {
+            const float d = v[i] - pilot[i];
+            sums[i] += d;
+            sums[V + i] = fmaf(d, d, sums[V + i]);
+        }
+    };
+    if (s.own) {
+        int r = s.row;
+        for (; r + (kLoads - 1) * s.inFlight < count; r += kLoads * s.inFlight) {
+            Raw<T, V> w[kLoads];
+#pragma unroll
+            for (int u = 0; u < kLoads; u++) w[u] = loadRaw<T, V>(x + (u32)(r + u * s.inFlight) * ld);
+#pragma unroll
+            for (int u = 0; u < kLoads; u++) add(w[u]);
+        }
+        for (; r < count; r += s.inFlight) add(loadRaw<T, V>(x + (u32)r * ld));
+    }
+
+    // reduce, then store in channel order
+    sumRows(sums, slots, s.row, s.perRow);
+    if (s.own && s.row == 0) slots.put(s.lane, sums);
+    __syncthreads();
+    float* to = p.partial + ((i64)s.n * p.slices + s.slice) * 2 * p.C + s.c0;
+    unstage<0, V>(to, slots, s.channels);
+    unstage<V, V>(to + p.C, slots, s.channels);
+}
+
+// ---- gn_finalize
+
+template <class T> __device__ __forceinline__ void gnFinalize(const GnForwardParams& p) {
+    extern __shared__ float dynamicShared[];
+    __shared__ float2 lanes[4][64], groups[64];
+    const int n = (int)(blockIdx.x / (u32)p.slabs), c0 = (int)(blockIdx.x - n * p.slabs) * p.cs, channels = min(p.cs, p.C - c0);
+    const int D = p.C / p.G, groupCount = channels / D, column = threadIdx.x & 63, l = threadIdx.x >> 6;
+    float *means = dynamicShared, *squares = dynamicShared + p.cs;
+    const float P = (float)p.P;
+
+    // slices, in four lanes
+    for (int c = column; c - column < channels; c += 64) {
+        float2 sum = make_float2(0.0f, 0.0f);
+        if (c < channels) {
+            const float* from = p.partial + (i64)n * p.slices * 2 * p.C + c0 + c;
+            for (int slice = l; slice < p.slices; slice += 4) {
+                sum.x += __ldg(from + (i64)slice * 2 * p.C);
+                sum.y += __ldg(from + ((i64)slice * 2 + 1) * p.C);
+            }
+        }
+        lanes[l][column] = sum;
+        __syncthreads();
+        if (l == 0 && c < channels) {
+#pragma unroll
+            for (int i = 1; i < 4; i++) sum.x += lanes[i][column].x, sum.y += lanes[i][column].y;
+            const float mean = sum.x / P;
+            means[c] = toFloat(((const T*)p.x)[(i64)n * p.P * p.ldx + c0 + c]) + mean;
+            squares[c] = fmaxf(fmaf(-sum.x, mean, sum.y), 0.0f);
+        }
+        __syncthreads();
+    }
+
+    // channels to groups, a warp each
+    const int lane = threadIdx.x & 31;
+    for (int g = threadIdx.x >> 5; g < groupCount; g += kThreads / 32) {
+        const float base = means[g * D];
+        float t = 0.0f, m2 = 0.0f;
+        for (int i = lane; i < D; i += 32) t += means[g * D + i] - base;
+        const float mean = base + warpSum(t) / (float)D;
+        for (int i = lane; i < D; i += 32) {
+            const float d = means[g * D + i] - mean;
+            m2 += fmaf(P * d, d, squares[g * D + i]);
+        }
+        m2 = warpSum(m2);
+        if (lane == 0) groups[g] = make_float2(mean, 1.0f / sqrtf(m2 / (P * (float)D) + p.eps));
+    }
+    __syncthreads();
+
+    // fold and store
+    for (int g = threadIdx.x; g < groupCount; g += kThreads) {
+        p.mean[(i64)n * p.G + c0 / D + g] = groups[g].x;
+        p.rstd[(i64)n * p.G + c0 / D + g] = groups[g].y;
+    }
+    for (int c = threadIdx.x; c < channels; c += kThreads) {
+        const float2 g = groups[c / D], f = fold(p, n, c0 + c, g.x, g.y);
+        p.ab[(i64)n * 2 * p.C + c0 + c] = f.x;
+        p.ab[((i64)n * 2 + 1) * p.C + c0 + c] = f.y;
+    }
+}
+
+// ---- gn_apply
+
+template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void gnApply(const GnForwardParams& p) {
+    __shared__ Lanes<V, 512 / V> as, bs;
+    const Share s = shareOf<V>(p, true);
+    const int act = ACT == kRuntime ? p.act : ACT, resample = RESAMPLE == kRuntime ? p.resample : RESAMPLE;
+    stage(as, p.ab + (i64)s.n * 2 * p.C + s.c0, s.channels);
+    stage(bs, p.ab + ((i64)s.n * 2 + 1) * p.C + s.c0, s.channels);
+    __syncthreads();
+    if (!s.own) return;   // no barrier follows
+    float a[V], b[V], v[V];
+    as.template get<0>(s.lane, a);
+    bs.template get<0>(s.lane, b);
+    const int c = s.c0 + s.lane * V, first = s.slice * p.rows;
+    const u32 ldx = (u32)p.ldx, ldy = (u32)p.ldy;
+    const T* x = (const T*)p.x + (i64)s.n * p.P * p.ldx + c;
+    T* y = (T*)p.y + c;
+
+    if (resample == kKeep) {
+        const int count = min(p.rows, p.P - first);
+        x += (i64)first * p.ldx, y += ((i64)s.n * p.P + first) * p.ldy;
+        int r = s.row;
+        for (; r + (kLoads - 1) * s.inFlight < count; r += kLoads * s.inFlight) {
+            Raw<T, V> w[kLoads];
+#pragma unroll
+            for (int u = 0; u < kLoads; u++) w[u] = loadRaw<T, V>(x + (u32)(r + u * s.inFlight) * ldx);
+#pragma unroll
+            for (int u = 0; u < kLoads; u++) affine<T, V>(w[u], a, b, act, v), store<T, V>(y + (u32)(r + u * s.inFlight) * ldy, v);
+        }
+        for (; r < count; r += s.inFlight) affine<T, V>(loadRaw<T, V>(x + (u32)r * ldx), a, b, act, v), store<T, V>(y + (u32)r * ldy, v);
+    } else if (resample == kDown2) {   // a row is a pixel of y
+        const int half = p.W >> 1, total = p.P >> 2, count = min(p.rows, total - first), top = first / half;
+        x += (i64)2 * top * p.W * p.ldx, y += ((i64)s.n * total + first) * p.ldy;
+        for (int r = s.row; r < count; r += s.inFlight) {
+            const int h = (int)((u32)(first + r) / (u32)half), w0 = first + r - h * half;
+            const T* from = x + (u32)(2 * (h - top) * p.W + 2 * w0) * ldx;
+            const Raw<T, V> w[4] = {loadRaw<T, V>(from), loadRaw<T, V>(from + ldx), loadRaw<T, V>(from + (u32)p.W * ldx), loadRaw<T, V>(from + (u32)(p.W + 1) * ldx)};
+            float sum[V];
+            affine<T, V>(w[0], a, b, act, sum);
+#pragma unroll
+            for (int u = 1; u < 4; u++) {
+                affine<T, V>(w[u], a, b, act, v);
+#pragma unroll
+                for (int i = 0; i < V; i++) sum[i] = u == 3 ? 0.25f * (sum[i] + v[i]) : sum[i] + v[i];
+            }
+            store<T, V>(y + (u32)r * ldy, sum);
+        }
+    } else {   // a row is a pixel of x
+        const int count = min(p.rows, p.P - first), top = first / p.W;
+        x += (i64)first * p.ldx, y += ((i64)s.n * 4 * p.P + (i64)4 * top * p.W) * p.ldy;
+        for (int r = s.row; r < count; r += s.inFlight) {
+            const int h = (int)((u32)(first + r) / (u32)p.W), w0 = first + r - h * p.W;
+            affine<T, V>(loadRaw<T, V>(x + (u32)r * ldx), a, b, act, v);
+            T* to = y + (u32)(4 * (h - top) * p.W + 2 * w0) * ldy;
+            store<T, V>(to, v), store<T, V>(to + ldy, v), store<T, V>(to + (u32)(2 * p.W) * ldy, v), store<T, V>(to + (u32)(2 * p.W + 1) * ldy, v);
+        }
+    }
+}
+
+// ---- entries
+
+#define GN(name, call) \
+    extern "C" __global__ void __launch_bounds__(256, 4) name(const __grid_constant__ GnForwardParams p) { call(p); }
+#define GN_TYPE(t, T, V) \
+    GN(gn_stats_##t, (gnStats<T, V>)) \
+    GN(gn_stats_narrow_##t, (gnStats<T, 1>)) \
+    GN(gn_finalize_##t, (gnFinalize<T>)) \
+    GN(gn_apply_none_keep_##t, (gnApply<T, V, kNone, kKeep>)) \
+    GN(gn_apply_none_down2_##t, (gnApply<T, V, kNone, kDown2>)) \
+    GN(gn_apply_none_up2_##t, (gnApply<T, V, kNone, kUp2>)) \
+    GN(gn_apply_silu_keep_##t, (gnApply<T, V, kSilu, kKeep>)) \
+    GN(gn_apply_silu_down2_##t, (gnApply<T, V, kSilu, kDown2>)) \
+    GN(gn_apply_silu_up2_##t, (gnApply<T, V, kSilu, kUp2>)) \
+    GN(gn_apply_narrow_##t, (gnApply<T, 1, kRuntime, kRuntime>))
+GN_TYPE(f32, float, 4)
+GN_TYPE(f16, f16, 8)
+GN_TYPE(bf16, bf16, 8)

@@ -1,0 +1,142 @@
+using AdmNative.Core;
+using AdmNative.Cuda;
+
+namespace AdmNative.Cli;
+
+/// <summary>Group normalisation forward or backward, against the operations of AdmNative.Core evaluated in f64.</summary>
+internal sealed class GroupNormCase : KernelCase
+{
+    private const float Eps = 1e-5f;
+
+    private readonly GroupNormShape _shape;
+    private readonly bool _backward;
+    private readonly int _pad;
+
+    public GroupNormCase(GroupNormShape shape, KernelDType dtype, bool backward, string input = "normal", int pad = 0)
+        : base("gn", Describe(shape, backward), dtype, $"{shape.N}x{shape.H}x{shape.W}x{shape.C} G{shape.G}", pad == 0 ? input : $"{input}, strides + {pad}")
+    {
+        (Kind, _backward, _pad) = (input, backward, pad);
+        long ld = shape.C + pad;
+        _shape = shape with { StrideX = ld, StrideY = ld, StrideDy = ld, StrideDx = ld, StrideDxIn = ld };
+    }
+
+    private string Kind { get; }
+
+    private NormResample Resampling => _shape.Resample switch
+    {
+        KernelResample.Down2 => NormResample.Down2,
+        KernelResample.Up2 => NormResample.Up2,
+        _ => NormResample.None,
+    };
+
+    /// <inheritdoc/>
+    public override CaseWork Build(in DeviceLimits limits)
+    {
+        var work = new CaseWork();
+        var data = new GroupNormData(_shape, DType, Kind, Eps, Resampling);
+        work.Gates = l => new LaunchGates
+        {
+            Bytes = 1.03,
+            Sectors = SectorLimit,
+            Conflicts = ConflictLimit(l.Entry),
+            SpecialFunctions = SpecialFunctions(l.Entry),
+            Registers = 64,
+        };
+        if (_backward)
+        {
+            Backward(work, data, limits);
+        }
+        else
+        {
+            Forward(work, data, limits);
+        }
+
+        return work;
+    }
+
+    /// <summary>Rows that begin in the middle of a sector cannot do with the fewest; rows of 60 bytes, every other one of them, least of all.</summary>
+    private double SectorLimit => _shape.C * DType.Bytes() % 32 == 0 && (_shape.C + _pad) * DType.Bytes() % 32 == 0 ? 1.05
+        : _shape.C * DType.Bytes() % 16 == 0 ? 1.5 : _pad > 0 || _shape.Resample != KernelResample.Keep ? 2 : 1.5;
+
+    /// <summary>
+    /// Where rows of the block are no multiple of eight 16-byte lanes, the lanes of two rows meet in the banks. Only gn_small reads shared memory
+    /// in its pixel loops; the others once per block, so that their few accesses are no measure.
+    /// </summary>
+    private static double? ConflictLimit(string entry) => entry.Contains("small", StringComparison.Ordinal) ? 0.05 : entry.Contains("finalize", StringComparison.Ordinal) ? 0.02 : null;
+
+    private static string Describe(GroupNormShape s, bool backward) => string.Join(' ', new[]
+    {
+        backward ? "backward" : "forward", s.Silu ? "silu" : "", s.Modulated ? "adagn" : "", s.Resample == KernelResample.Keep ? "" : s.Resample.ToString().ToLowerInvariant(),
+        s.Staged ? "staged" : "",
+    }.Where(t => t.Length > 0));
+
+    /// <summary>Two of every element with SiLU (ex2, rcp); none without. Finalisers have theirs per group, which is left out.</summary>
+    private long? SpecialFunctions(string entry) => entry.Contains("finalize", StringComparison.Ordinal) || entry.Contains("small", StringComparison.Ordinal)
+        ? null : _shape.Silu ? 2 * _shape.N * _shape.Pixels * _shape.C : 0;
+
+    private void Forward(CaseWork work, GroupNormData data, in DeviceLimits limits)
+    {
+        GroupNormPlan plan = GroupNormKernels.Plan(_shape, DType, limits);
+        (long n, long c, long ld) = (_shape.N, _shape.C, _shape.C + _pad);
+        KernelBuffer x = work.Input("x", data.X, DType, c, ld), gamma = work.Input("gamma", data.Gamma, KernelDType.F32), beta = work.Input("beta", data.Beta, KernelDType.F32);
+        KernelBuffer? scale = _shape.Modulated ? work.Input("scale", data.Scale, KernelDType.F32) : null;
+        KernelBuffer? shift = _shape.Modulated ? work.Input("shift", data.Shift, KernelDType.F32) : null;
+        KernelBuffer y = work.Output("y", n * _shape.ResultPixels, c, DType, ld), mean = work.Output("mean", n, _shape.G, KernelDType.F32);
+        KernelBuffer rstd = work.Output("rstd", n, _shape.G, KernelDType.F32), ab = work.Output("ab", n, 2 * c, KernelDType.F32);
+        KernelBuffer? workspace = work.Workspace(plan);
+        work.Run(plan, () => GroupNormKernels.Enqueue(plan, new GroupNormArguments
+        {
+            X = x.Address, Y = y.Address, Gamma = gamma.Address, Beta = beta.Address, Scale = scale?.Address ?? 0, Shift = shift?.Address ?? 0,
+            Mean = mean.Address, Rstd = rstd.Address, Ab = ab.Address, Workspace = workspace?.Address ?? 0, Eps = Eps,
+        }));
+        double[] expected = data.Forward();
+        work.Expect(y, expected, Tolerances.Activation(DType, expected, Math.Max(2e-5, 1e-7 * data.Cancellation)));
+        work.Expect(mean, data.Mean, Tolerances.Absolute(1e-7, 1e-6));
+        work.Expect(rstd, data.Rstd, Tolerances.Absolute(0, 1e-5));
+        SetContract(work, plan);
+    }
+
+    private void Backward(CaseWork work, GroupNormData data, in DeviceLimits limits)
+    {
+        bool added = _shape.N % 2 == 0;
+        GroupNormPlan plan = GroupNormKernels.PlanBackward(_shape, DType, added, parameterGradients: true, limits);
+        (long n, long c, long ld, long rows) = (_shape.N, _shape.C, _shape.C + _pad, _shape.N * _shape.Pixels);
+        KernelBuffer x = work.Input("x", data.X, DType, c, ld), dy = work.Input("dy", data.Dy, DType, c, ld);
+        KernelBuffer? dxIn = added ? work.Input("dxIn", data.DxIn, DType, c, ld) : null;
+        KernelBuffer gamma = work.Input("gamma", data.Gamma, KernelDType.F32), beta = work.Input("beta", data.Beta, KernelDType.F32);
+        KernelBuffer? scale = _shape.Modulated ? work.Input("scale", data.Scale, KernelDType.F32) : null;
+        KernelBuffer mean = work.Input("mean", data.Mean32, KernelDType.F32), rstd = work.Input("rstd", data.Rstd32, KernelDType.F32);
+        KernelBuffer ab = work.Input("ab", data.Ab, KernelDType.F32);
+        KernelBuffer dx = work.Output("dx", rows, c, DType, ld);
+        KernelBuffer dgamma = work.Output("dgamma", 1, c, KernelDType.F32), dbeta = work.Output("dbeta", 1, c, KernelDType.F32);
+        KernelBuffer? dscale = _shape.Modulated ? work.Output("dscale", n, c, KernelDType.F32) : null;
+        KernelBuffer? dshift = _shape.Modulated ? work.Output("dshift", n, c, KernelDType.F32) : null;
+        KernelBuffer workspace = work.Workspace(plan)!;
+        work.Run(plan, () => GroupNormKernels.EnqueueBackward(plan, new GroupNormGradArguments
+        {
+            X = x.Address, Dy = dy.Address, Dx = dx.Address, DxIn = dxIn?.Address ?? 0, Gamma = gamma.Address, Beta = beta.Address, Scale = scale?.Address ?? 0,
+            Mean = mean.Address, Rstd = rstd.Address, Ab = ab.Address, DGamma = dgamma.Address, DBeta = dbeta.Address,
+            DScale = dscale?.Address ?? 0, DShift = dshift?.Address ?? 0, Workspace = workspace.Address,
+        }));
+        GroupNormGradients g = data.Backward(added);
+        work.Expect(dx, g.Dx, Tolerances.Activation(DType, g.Dx, Math.Max(2e-5, 1e-7 * data.Cancellation * data.Magnification)));
+        work.Expect(dgamma, g.Dgamma, Tolerances.Sum(g.DgammaTerms));
+        work.Expect(dbeta, g.Dbeta, Tolerances.Sum(g.DbetaTerms));
+        if (_shape.Modulated)
+        {
+            work.Expect(dscale!, g.Dscale, Tolerances.Sum(g.DscaleTerms));
+            work.Expect(dshift!, g.Dshift, Tolerances.Sum(g.DshiftTerms));
+        }
+
+        SetContract(work, plan);
+    }
+
+    /// <summary>The formula of the whole operation is for tensors whose parameters and partial sums are small beside them.</summary>
+    private void SetContract(CaseWork work, GroupNormPlan plan)
+    {
+        if (_shape.Pixels >= 4096 && _shape.C * DType.Bytes() % 16 == 0)
+        {
+            work.Contract = (plan.ContractBytes, 1.05);
+        }
+    }
+}

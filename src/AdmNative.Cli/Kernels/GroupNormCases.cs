@@ -1,0 +1,74 @@
+using AdmNative.Cuda;
+
+namespace AdmNative.Cli;
+
+/// <summary>Shapes and inputs the GroupNorm family is judged by.</summary>
+internal static class GroupNormCases
+{
+    /// <summary>The shape list of the kernel design guide.</summary>
+    private static readonly GroupNormShape[] s_shapes =
+    [
+        new(1, 1, 1, 32, 32), new(2, 7, 7, 64, 32), new(1, 8, 8, 1024, 32), new(3, 8, 8, 1344, 32), new(2, 9, 5, 192, 32), new(1, 16, 16, 2048, 32),
+        new(2, 28, 28, 96, 32), new(1, 64, 64, 576, 32), new(5, 14, 14, 160, 32), new(257, 2, 2, 64, 32), new(1, 3, 3, 30, 3), new(1, 33, 31, 256, 16),
+        new(2, 5, 3, 125, 5),
+    ];
+
+    private static readonly string[] s_hard = ["constant", "mean 1000", "outlier", "nan sample", "denormal"];
+
+    /// <summary>Layers of ADM-64 (batch 8) and ADM-256 (batch 1).</summary>
+    private static readonly GroupNormShape[] s_layers =
+    [
+        new(8, 64, 64, 192, 32), new(8, 32, 32, 384, 32), new(8, 16, 16, 576, 32), new(8, 8, 8, 768, 32), new(8, 64, 64, 576, 32),
+        new(1, 256, 256, 256, 32), new(1, 128, 128, 512, 32), new(1, 64, 64, 1024, 32), new(1, 32, 32, 1024, 32), new(1, 256, 256, 512, 32),
+    ];
+
+    /// <summary>All of them.</summary>
+    public static IEnumerable<KernelCase> All()
+    {
+        foreach (KernelDType dtype in KernelDTypes.All)
+        {
+            foreach (bool backward in new[] { false, true })
+            {
+                foreach (GroupNormShape shape in s_shapes)
+                {
+                    yield return new GroupNormCase(shape with { Silu = true, Modulated = true }, dtype, backward);
+                }
+
+                foreach (KernelCase c in Variants(dtype, backward))
+                {
+                    yield return c;
+                }
+
+                foreach (GroupNormShape layer in s_layers)
+                {
+                    yield return new GroupNormCase(layer with { Silu = true, Modulated = true }, dtype, backward) { Full = true };
+                }
+            }
+        }
+    }
+
+    private static IEnumerable<KernelCase> Variants(KernelDType dtype, bool backward)
+    {
+        GroupNormShape odd = new(2, 7, 7, 64, 32), even = new(2, 6, 10, 96, 32), narrow = new(2, 4, 6, 30, 3), tall = new(2, 28, 28, 96, 32);
+        yield return new GroupNormCase(odd, dtype, backward);
+        yield return new GroupNormCase(tall, dtype, backward);
+        yield return new GroupNormCase(narrow, dtype, backward);
+        foreach (GroupNormShape shape in new[] { even, narrow, tall with { N = 1 } })
+        {
+            yield return new GroupNormCase(shape with { Silu = true, Modulated = true, Resample = KernelResample.Down2 }, dtype, backward);
+            yield return new GroupNormCase(shape with { Silu = true, Modulated = true, Resample = KernelResample.Up2 }, dtype, backward);
+            yield return new GroupNormCase(shape with { Resample = KernelResample.Down2 }, dtype, backward, pad: 8);
+            yield return new GroupNormCase(shape with { Resample = KernelResample.Up2 }, dtype, backward, pad: 8);
+        }
+
+        foreach (bool staged in backward ? [false] : new[] { false, true })
+        {
+            yield return new GroupNormCase(odd with { Silu = true, Staged = staged }, dtype, backward, pad: 16);
+            yield return new GroupNormCase(narrow with { Silu = true, Staged = staged }, dtype, backward, pad: 3);
+            foreach (string input in s_hard.Where(i => i != "denormal" || dtype == KernelDType.F32))
+            {
+                yield return new GroupNormCase((dtype == KernelDType.BF16 ? odd : even) with { Silu = true, Modulated = true, Staged = staged }, dtype, backward, input);
+            }
+        }
+    }
+}

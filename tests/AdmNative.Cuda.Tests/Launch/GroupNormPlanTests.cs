@@ -1,0 +1,138 @@
+using AdmNative.Cuda;
+
+namespace AdmNative.Tests;
+
+/// <summary>Plans are valid for every legal shape, and refuse the rest by name.</summary>
+public sealed class GroupNormPlanTests
+{
+    private static readonly (int C, int G)[] s_channels =
+        [(1, 1), (2, 1), (3, 3), (30, 3), (32, 32), (64, 32), (96, 32), (125, 5), (160, 32), (192, 32), (576, 32), (1344, 32), (2048, 32), (4096, 1), (2047, 1)];
+
+    private static readonly (int H, int W)[] s_sizes = [(1, 1), (1, 2), (2, 2), (7, 7), (8, 8), (13, 31), (16, 16), (32, 32), (64, 64), (101, 103), (256, 256), (1, 1009)];
+
+    private static readonly DeviceLimits[] s_devices = [DeviceLimits.Sm80, DeviceLimits.Sm86, DeviceLimits.Sm89, DeviceLimits.Sm90];
+
+    public static TheoryData<int> Samples() => [1, 2, 3, 7, 8, 31, 64, 257, 1024, 4095, 4096];
+
+    [Theory]
+    [MemberData(nameof(Samples))]
+    public void Every_legal_shape_has_a_plan_that_covers_it(int n)
+    {
+        foreach ((int c, int g) in s_channels)
+        {
+            foreach ((int h, int w) in s_sizes)
+            {
+                foreach (KernelDType dtype in KernelDTypes.All)
+                {
+                    foreach (KernelResample resample in Enum.GetValues<KernelResample>().Where(r => r != KernelResample.Down2 || (h % 2 == 0 && w % 2 == 0)))
+                    {
+                        DeviceLimits limits = s_devices[(n + c + h) % s_devices.Length];
+                        var shape = new GroupNormShape(n, h, w, c, g) { Silu = true, Resample = resample };
+                        Covers(GroupNormKernels.Plan(shape, dtype, limits), limits);
+                        Covers(GroupNormKernels.PlanBackward(shape, dtype, addsDxIn: true, parameterGradients: true, limits), limits);
+                    }
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Small_layers_take_one_launch_and_large_ones_three()
+    {
+        DeviceLimits limits = DeviceLimits.Sm80;
+        foreach ((int size, int c) in new[] { (8, 1024), (16, 2048), (8, 1344), (7, 64), (16, 576), (32, 1024) })
+        {
+            GroupNormPlan plan = GroupNormKernels.Plan(new(1, size, size, c, 32), KernelDType.F16, limits);
+            Assert.True(plan.IsSmall, $"{size}x{size}x{c}");
+            Assert.Equal(2L * size * size * c * 2, plan.ContractBytes);
+        }
+
+        GroupNormPlan large = GroupNormKernels.Plan(new(1, 64, 64, 576, 32), KernelDType.F16, limits);
+        Assert.Equal(["gn_stats_f16", "gn_finalize_f16", "gn_apply_none_keep_f16"], large.Launches.Select(l => l.Entry));
+        Assert.Equal(3L * 64 * 64 * 576 * 2, large.ContractBytes);
+    }
+
+    [Fact]
+    public void Small_batches_still_fill_the_device()
+    {
+        DeviceLimits limits = DeviceLimits.Sm80;
+        GroupNormPlan plan = GroupNormKernels.Plan(new(1, 64, 64, 1024, 32), KernelDType.F16, limits);
+        Assert.All(plan.Launches.Where(l => !l.Entry.Contains("finalize", StringComparison.Ordinal)), l => Assert.True(l.Shape.GridX >= limits.SmCount, $"{l.Entry}: {l.Shape.GridX} blocks"));
+    }
+
+    [Fact]
+    public void Odd_channels_and_strides_take_the_narrow_kernels()
+    {
+        foreach (GroupNormShape shape in new GroupNormShape[] { new(2, 5, 3, 125, 5), new(2, 4, 4, 64, 32) { StrideX = 67 }, new(2, 4, 4, 64, 32) { StrideY = 65 } })
+        {
+            Assert.All(GroupNormKernels.Plan(shape, KernelDType.F16, DeviceLimits.Sm80).Launches, l => Assert.Contains("narrow", l.Entry, StringComparison.Ordinal));
+        }
+    }
+
+    [Theory]
+    [InlineData(0, 4, 4, 64, 32, "must be at least 1")]
+    [InlineData(1, 4, 4, 64, 31, "31 groups must divide 64 channels")]
+    [InlineData(1, 4, 4, 8192, 1, "4096 channels")]
+    [InlineData(1, 3, 4, 64, 32, "even height and width")]
+    [InlineData(1, 100000, 100000, 64, 32, "2^28 pixels")]
+    public void Illegal_shapes_are_refused_by_their_clause(int n, int h, int w, int c, int g, string clause)
+    {
+        var shape = new GroupNormShape(n, h, w, c, g) { Resample = KernelResample.Down2 };
+        ArgumentException e = Assert.Throws<ArgumentException>(() => GroupNormKernels.Plan(shape, KernelDType.F16, DeviceLimits.Sm80));
+        Assert.Contains(clause, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Addresses_are_checked_before_a_launch()
+    {
+        GroupNormPlan plan = GroupNormKernels.Plan(new(1, 64, 64, 64, 32), KernelDType.F16, DeviceLimits.Sm80);
+        var good = new GroupNormArguments { X = 256, Y = 1 << 20, Gamma = 4, Beta = 4, Mean = 4, Rstd = 4, Ab = 16, Workspace = 256, Eps = 1e-5f };
+        Assert.Equal(3, GroupNormKernels.Enqueue(plan, good).Count);
+        foreach ((GroupNormArguments bad, string clause) in new[]
+        {
+            (good with { X = 264 }, "16-byte aligned"), (good with { Y = 256 }, "y must not be x"), (good with { Workspace = 0 }, "workspace"),
+            (good with { Scale = 4 }, "scale and shift"), (good with { Gamma = 0 }, "must be given"),
+        })
+        {
+            Assert.Contains(clause, Assert.Throws<ArgumentException>(() => GroupNormKernels.Enqueue(plan, bad)).Message, StringComparison.Ordinal);
+        }
+    }
+
+    private static void Covers(GroupNormPlan plan, in DeviceLimits limits)
+    {
+        GroupNormShape s = plan.Shape;
+        Assert.True(plan.WorkspaceBytes >= 0 && plan.WorkspaceBytes % 256 == 0);
+        foreach (GroupNormPlan.Step step in plan.Steps)
+        {
+            LaunchShape shape = step.Launch.Shape;
+            Assert.True(KernelBundle.Default.TryFind(step.Launch.Entry, out KernelEntry? entry), step.Launch.Entry);
+            Assert.Equal((256u, 1u, 1u, 1u), (shape.BlockX, shape.BlockY, shape.GridY, shape.GridZ));
+            Assert.InRange(shape.GridX, 1u, (uint)int.MaxValue);
+            Assert.True(step.Launch.TrafficBytes > 0);
+            Assert.True(shape.SharedBytes + entry.StaticSharedBytes <= limits.SharedPerBlockOptIn, $"{step.Launch.Entry}: {shape.SharedBytes} shared bytes");
+            Assert.True((long)step.Slabs * step.Channels >= s.C && (step.Slabs - 1L) * step.Channels < s.C, "slabs cover the channels, none is empty");
+            bool finalize = step.Launch.Entry.Contains("finalize", StringComparison.Ordinal), small = step.Launch.Entry.Contains("small", StringComparison.Ordinal);
+            if (step.Launch.Entry.StartsWith("gn_param", StringComparison.Ordinal))
+            {
+                Assert.Equal((s.C + 255) / 256, (int)shape.GridX);
+                continue;
+            }
+
+            Assert.Equal((long)s.N * step.Slabs * (finalize ? 1 : step.Slices), shape.GridX);
+            if (finalize || small)
+            {
+                Assert.Equal(0, step.Channels % s.D);
+                Assert.True(step.Channels / s.D <= 64);
+            }
+
+            if (!finalize)
+            {
+                bool narrow = step.Launch.Entry.Contains("narrow", StringComparison.Ordinal);
+                int vector = narrow ? 1 : step.Launch.Entry.Contains("bwd", StringComparison.Ordinal) ? 4 : 16 / plan.DType.Bytes();
+                long items = s.Resample == KernelResample.Down2 && !step.Launch.Entry.Contains("stats", StringComparison.Ordinal) ? s.ResultPixels : s.Pixels;
+                Assert.True((long)step.Slices * step.Rows >= items && (step.Slices - 1L) * step.Rows < items, "slices cover the pixels, none is empty");
+                Assert.True(step.Channels % vector == 0 && step.Channels <= (narrow ? 256 : 512));
+            }
+        }
+    }
+}
