@@ -86,8 +86,17 @@ internal sealed class GroupNormCase : KernelCase
         KernelBuffer? workspace = work.Workspace(plan);
         work.Run(plan, () => GroupNormKernels.Enqueue(plan, new GroupNormArguments
         {
-            X = x.Address, Y = y.Address, Gamma = gamma.Address, Beta = beta.Address, Scale = scale?.Address ?? 0, Shift = shift?.Address ?? 0,
-            Mean = mean.Address, Rstd = rstd.Address, Ab = ab.Address, Workspace = workspace?.Address ?? 0, Eps = Eps,
+            X = x.Address,
+            Y = y.Address,
+            Gamma = gamma.Address,
+            Beta = beta.Address,
+            Scale = scale?.Address ?? 0,
+            Shift = shift?.Address ?? 0,
+            Mean = mean.Address,
+            Rstd = rstd.Address,
+            Ab = ab.Address,
+            Workspace = workspace?.Address ?? 0,
+            Eps = Eps,
         }));
         double[] expected = data.Forward();
         work.Expect(y, expected, Tolerances.Activation(DType, expected, Math.Max(2e-5, 1e-7 * data.Cancellation)));
@@ -114,9 +123,21 @@ internal sealed class GroupNormCase : KernelCase
         KernelBuffer workspace = work.Workspace(plan)!;
         work.Run(plan, () => GroupNormKernels.EnqueueBackward(plan, new GroupNormGradArguments
         {
-            X = x.Address, Dy = dy.Address, Dx = dx.Address, DxIn = dxIn?.Address ?? 0, Gamma = gamma.Address, Beta = beta.Address, Scale = scale?.Address ?? 0,
-            Mean = mean.Address, Rstd = rstd.Address, Ab = ab.Address, DGamma = dgamma.Address, DBeta = dbeta.Address,
-            DScale = dscale?.Address ?? 0, DShift = dshift?.Address ?? 0, Workspace = workspace.Address,
+            X = x.Address,
+            Dy = dy.Address,
+            Dx = dx.Address,
+            DxIn = dxIn?.Address ?? 0,
+            Gamma = gamma.Address,
+            Beta = beta.Address,
+            Scale = scale?.Address ?? 0,
+            Mean = mean.Address,
+            Rstd = rstd.Address,
+            Ab = ab.Address,
+            DGamma = dgamma.Address,
+            DBeta = dbeta.Address,
+            DScale = dscale?.Address ?? 0,
+            DShift = dshift?.Address ?? 0,
+            Workspace = workspace.Address,
         }));
         GroupNormGradients g = data.Backward(added);
         work.Expect(dx, g.Dx, Tolerances.Activation(DType, g.Dx, Math.Max(2e-5, 1e-7 * data.Cancellation * data.Magnification)));

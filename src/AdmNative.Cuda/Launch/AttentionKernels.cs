@@ -95,8 +95,19 @@ public static class AttentionKernels
         LaunchRule.Require(t.Lse % 4 == 0, Forward, $"lse must be 4-byte aligned, not {t.Lse}");
         var parameters = new AttnFwdParams
         {
-            Q = t.Q, K = t.K, V = t.V, O = t.O, Lse = t.Lse, QStrides = t.QStrides, KvStrides = t.KvStrides, OStrides = t.OStrides,
-            Queries = shape.Queries, Keys = shape.Keys, Heads = shape.Heads, D = shape.HeadDim, ScaleLog2 = ScaleLog2(shape.HeadDim),
+            Q = t.Q,
+            K = t.K,
+            V = t.V,
+            O = t.O,
+            Lse = t.Lse,
+            QStrides = t.QStrides,
+            KvStrides = t.KvStrides,
+            OStrides = t.OStrides,
+            Queries = shape.Queries,
+            Keys = shape.Keys,
+            Heads = shape.Heads,
+            D = shape.HeadDim,
+            ScaleLog2 = ScaleLog2(shape.HeadDim),
         };
         return [KernelLaunch.Of(plan.Launches[0], parameters)];
     }
@@ -118,15 +129,37 @@ public static class AttentionKernels
         LaunchRule.Require(workspace != 0 && workspace % 256 == 0, Backward, $"the workspace must be 256-byte aligned, not {workspace}");
         var delta = new AttnDeltaParams
         {
-            O = t.O, DO = g.DO, Lse = t.Lse, Stats = workspace, OStrides = t.OStrides, DoStrides = g.DOStrides,
-            Queries = shape.Queries, Heads = shape.Heads, D = shape.HeadDim,
+            O = t.O,
+            DO = g.DO,
+            Lse = t.Lse,
+            Stats = workspace,
+            OStrides = t.OStrides,
+            DoStrides = g.DOStrides,
+            Queries = shape.Queries,
+            Heads = shape.Heads,
+            D = shape.HeadDim,
         };
         var products = new AttnBwdParams
         {
-            Q = t.Q, K = t.K, V = t.V, DO = g.DO, Dq = g.DQ, Dk = g.DK, Dv = g.DV, Stats = workspace,
-            QStrides = t.QStrides, KvStrides = t.KvStrides, DoStrides = g.DOStrides, DqStrides = g.DQStrides, DkvStrides = g.DKvStrides,
-            Queries = shape.Queries, Keys = shape.Keys, Heads = shape.Heads, ScaleLog2 = ScaleLog2(shape.HeadDim),
-            Scale = (float)(1 / Math.Sqrt(shape.HeadDim)), D = shape.HeadDim,
+            Q = t.Q,
+            K = t.K,
+            V = t.V,
+            DO = g.DO,
+            Dq = g.DQ,
+            Dk = g.DK,
+            Dv = g.DV,
+            Stats = workspace,
+            QStrides = t.QStrides,
+            KvStrides = t.KvStrides,
+            DoStrides = g.DOStrides,
+            DqStrides = g.DQStrides,
+            DkvStrides = g.DKvStrides,
+            Queries = shape.Queries,
+            Keys = shape.Keys,
+            Heads = shape.Heads,
+            ScaleLog2 = ScaleLog2(shape.HeadDim),
+            Scale = (float)(1 / Math.Sqrt(shape.HeadDim)),
+            D = shape.HeadDim,
         };
         return [KernelLaunch.Of(plan.Launches[0], delta), KernelLaunch.Of(plan.Launches[1], products), KernelLaunch.Of(plan.Launches[2], products)];
     }

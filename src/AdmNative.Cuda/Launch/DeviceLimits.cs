@@ -38,25 +38,45 @@ public readonly record struct DeviceLimits
     /// <summary>A100 (sm_80).</summary>
     public static DeviceLimits Sm80 { get; } = new()
     {
-        SmCount = 108, SharedPerBlockOptIn = 163 << 10, SharedPerSm = 164 << 10, MaxThreadsPerSm = 2048, MaxBlocksPerSm = 32, L2Bytes = 40L << 20,
+        SmCount = 108,
+        SharedPerBlockOptIn = 163 << 10,
+        SharedPerSm = 164 << 10,
+        MaxThreadsPerSm = 2048,
+        MaxBlocksPerSm = 32,
+        L2Bytes = 40L << 20,
     };
 
     /// <summary>GeForce RTX 3090 (sm_86).</summary>
     public static DeviceLimits Sm86 { get; } = new()
     {
-        SmCount = 82, SharedPerBlockOptIn = 99 << 10, SharedPerSm = 100 << 10, MaxThreadsPerSm = 1536, MaxBlocksPerSm = 16, L2Bytes = 6L << 20,
+        SmCount = 82,
+        SharedPerBlockOptIn = 99 << 10,
+        SharedPerSm = 100 << 10,
+        MaxThreadsPerSm = 1536,
+        MaxBlocksPerSm = 16,
+        L2Bytes = 6L << 20,
     };
 
     /// <summary>GeForce RTX 4090 (sm_89).</summary>
     public static DeviceLimits Sm89 { get; } = new()
     {
-        SmCount = 128, SharedPerBlockOptIn = 99 << 10, SharedPerSm = 100 << 10, MaxThreadsPerSm = 1536, MaxBlocksPerSm = 24, L2Bytes = 72L << 20,
+        SmCount = 128,
+        SharedPerBlockOptIn = 99 << 10,
+        SharedPerSm = 100 << 10,
+        MaxThreadsPerSm = 1536,
+        MaxBlocksPerSm = 24,
+        L2Bytes = 72L << 20,
     };
 
     /// <summary>H100 SXM (sm_90).</summary>
     public static DeviceLimits Sm90 { get; } = new()
     {
-        SmCount = 132, SharedPerBlockOptIn = 227 << 10, SharedPerSm = 228 << 10, MaxThreadsPerSm = 2048, MaxBlocksPerSm = 32, L2Bytes = 50L << 20,
+        SmCount = 132,
+        SharedPerBlockOptIn = 227 << 10,
+        SharedPerSm = 228 << 10,
+        MaxThreadsPerSm = 2048,
+        MaxBlocksPerSm = 32,
+        L2Bytes = 50L << 20,
     };
 
     /// <summary>Asks a driver.</summary>

@@ -66,11 +66,31 @@ public static partial class GroupNormKernels
             GroupNormPlan.Step step = plan.Steps[i];
             launches[i] = KernelLaunch.Of(step.Launch, new GnForwardParams
             {
-                X = a.X, Gamma = a.Gamma, Beta = a.Beta, Scale = a.Scale, Shift = a.Shift, Partial = a.Workspace, Mean = a.Mean, Rstd = a.Rstd, Ab = a.Ab, Y = a.Y,
-                Ldx = s.X, Ldy = s.Y, Ldm = a.ModulationStride == 0 ? s.C : a.ModulationStride,
-                N = s.N, P = (int)s.Pixels, C = s.C, G = s.G, W = s.W,
-                Slabs = step.Slabs, Cs = step.Channels, Slices = step.Slices, Rows = step.Rows,
-                Act = s.Silu ? 1 : 0, Resample = (int)s.Resample, Eps = a.Eps,
+                X = a.X,
+                Gamma = a.Gamma,
+                Beta = a.Beta,
+                Scale = a.Scale,
+                Shift = a.Shift,
+                Partial = a.Workspace,
+                Mean = a.Mean,
+                Rstd = a.Rstd,
+                Ab = a.Ab,
+                Y = a.Y,
+                Ldx = s.X,
+                Ldy = s.Y,
+                Ldm = a.ModulationStride == 0 ? s.C : a.ModulationStride,
+                N = s.N,
+                P = (int)s.Pixels,
+                C = s.C,
+                G = s.G,
+                W = s.W,
+                Slabs = step.Slabs,
+                Cs = step.Channels,
+                Slices = step.Slices,
+                Rows = step.Rows,
+                Act = s.Silu ? 1 : 0,
+                Resample = (int)s.Resample,
+                Eps = a.Eps,
             });
         }
 
