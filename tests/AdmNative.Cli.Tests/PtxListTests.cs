@@ -181,7 +181,7 @@ public sealed class PtxListTests
     }
 
     [Theory]
-    [InlineData("", "PTX begins with .version")]
+    [InlineData("", "is empty")]
     [InlineData("hello", "PTX begins with .version")]
     [InlineData("{\"a\": [1]}", "PTX begins with .version")]
     [InlineData("\u007fELF\0\0", "is not PTX text")]

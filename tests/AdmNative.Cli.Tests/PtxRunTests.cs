@@ -515,7 +515,7 @@ public sealed class PtxRunTests
         Task<string> error = process.StandardError.ReadToEndAsync();
         await Task.Delay(2000);
         Assert.False(process.HasExited, "it ended by itself");
-        using Process kill = Process.Start("kill", ["-INT", process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
+        using Process kill = Process.Start("kill", ["-TERM", process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
         await process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(30));
         Assert.Equal(ExitCode.Cancelled, process.ExitCode);
         Assert.Contains("adm ptx run: stopped", await error);
@@ -595,7 +595,7 @@ public sealed class PtxRunTests
 
     [Theory]
     [InlineData("{", "must be a list|not valid JSON")]
-    [InlineData("", "not valid JSON")]
+    [InlineData("", "is empty")]
     [InlineData("[{\"u32\":1}", "not valid JSON")]
     [InlineData("[] []", "Additional text")]
     [InlineData("[{\"u32\":1,\"u32\":2}]", "not valid JSON")]

@@ -203,6 +203,56 @@ public sealed class ControlAndMemoryTests
         Assert.Equal("7 1.50 ff!\n", report.Output);
     }
 
+    /// <summary>Widths and precisions of any size end in a text of bounded length.</summary>
+    [Theory]
+    [InlineData("%.2000000000f", 0x4009_0000_0000_0000, 130, "3.125")]
+    [InlineData("%900000000d", 7, 4096, " ")]
+    [InlineData("%.99999999999999e", 0x4009_0000_0000_0000, 134, "3.125")]
+    [InlineData("%05d", unchecked((int)0xFFFF_FFD6), 5, "-0042")]
+    [InlineData("%+05d", 42, 5, "+0042")]
+    [InlineData("%06.1f", unchecked((long)0xC004_0000_0000_0000), 6, "-002.5")]
+    public void Printf_pads_with_bounds(string format, long argument, int length, string start)
+    {
+        byte[] text = [.. System.Text.Encoding.ASCII.GetBytes(format), 0];
+        using var run = new PtxRun(PtxRun.Entry(
+            """
+            .local .align 8 .b8 depot[8];
+            .reg .b32 %r<6>; .reg .b64 %rd<8>;
+            ld.param.u64 %rd1, [a]; mov.u64 %rd4, depot; cvta.local.u64 %rd5, %rd4; ld.global.u64 %rd2, [%rd1]; st.local.u64 [%rd4], %rd2;
+            mov.u64 %rd6, text; cvta.global.u64 %rd7, %rd6;
+            { .param .b64 p0; st.param.b64 [p0], %rd7; .param .b64 p1; st.param.b64 [p1], %rd5; .param .b32 q0;
+              call.uni (q0), vprintf, (p0, p1); ld.param.b32 %r4, [q0]; }
+            ret;
+            """,
+            $$"""
+            .extern .func (.param .b32 r) vprintf(.param .b64 f, .param .b64 a);
+            .global .align 1 .b8 text[{{text.Length}}] = { {{string.Join(", ", text)}} };
+            """));
+        LaunchReport report = run.Launch("k", 1, 1, 0L, run.Put<long>(argument), 0L, 0L, 0);
+        Assert.Empty(report.Findings);
+        Assert.Equal(length, report.Output.Length);
+        Assert.StartsWith(start, report.Output, StringComparison.Ordinal);
+    }
+
+    /// <summary>Sums of floats by atomics are added in the order of the blocks, however many host threads were asked for.</summary>
+    [Fact]
+    public void Float_atomics_do_not_depend_on_host_threads()
+    {
+        uint[] sums = [.. ((int[])[1, 2, 4, 2]).Select(threads =>
+        {
+            using var run = new PtxRun(PtxRun.Entry("""
+                .reg .b32 %r<6>; .reg .f32 %f<4>; .reg .b64 %rd<4>;
+                ld.param.u64 %rd1, [out]; mov.u32 %r1, %ctaid.x; mov.u32 %r2, %tid.x; mad.lo.s32 %r3, %r1, 977, %r2; add.u32 %r3, %r3, 1; cvt.rn.f32.u32 %f1, %r3;
+                rcp.rn.f32 %f2, %f1; red.global.add.f32 [%rd1], %f2; ret;
+                """)) { Options = new LaunchOptions { Threads = threads, Checks = Checks.None, Counters = false } };
+            long to = run.Put<uint>(0x3F80_0000);
+            run.Launch("k", 300, 31, to, 0L, 0L, 0L, 0);
+            return run.Get<uint>(to, 1)[0];
+        })];
+        Assert.InRange(BitConverter.UInt32BitsToSingle(sums[0]), 1f, 100f);
+        Assert.All(sums, s => Assert.Equal(sums[0], s));
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(3)]

@@ -1,5 +1,6 @@
 using System.Globalization;
 using AdmNative.Core;
+using AdmNative.Formats;
 using AdmNative.VirtualGpu;
 using Newtonsoft.Json;
 using Newtonsoft.Json.Linq;
@@ -50,8 +51,20 @@ internal sealed class ArgumentSpec
     {
         bool inline = pathOrText.TrimStart().StartsWith('[');
         var spec = new ArgumentSpec(inline ? "--args" : pathOrText);
-        spec.Parse(inline ? pathOrText : File.ReadAllText(pathOrText));
+        spec.Parse(inline ? pathOrText : Text(pathOrText));
         return spec;
+    }
+
+    private static string Text(string path)
+    {
+        try
+        {
+            return SmallText.Read(path);
+        }
+        catch (CheckpointException e) when (File.Exists(path))
+        {
+            throw new UsageException(e.Message);
+        }
     }
 
     /// <summary>The parameter block of a launch.</summary>

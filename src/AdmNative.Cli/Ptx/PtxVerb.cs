@@ -1,4 +1,5 @@
 using System.CommandLine;
+using AdmNative.Formats;
 
 namespace AdmNative.Cli;
 
@@ -16,6 +17,11 @@ internal static class PtxVerb
     /// <exception cref="PtxFileException">Not text.</exception>
     public static string Read(string path)
     {
+        if (path != "-")
+        {
+            InputFile.Check(path);
+        }
+
         string text = path == "-" ? Console.In.ReadToEnd() : File.ReadAllText(path);
         return text.Contains('\0', StringComparison.Ordinal)
             ? throw new PtxFileException($"{path}: is not PTX text (cuobjdump -ptx takes PTX out of a cubin or fatbin)")

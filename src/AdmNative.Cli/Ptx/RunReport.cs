@@ -196,7 +196,10 @@ internal static class RunReport
     ];
 }
 
-/// <summary>Lines of the source files that .loc directives name, where they are found: as named, or beside the PTX file.</summary>
+/// <summary>
+/// Lines of the source files that .loc directives name, where they are found beside the PTX file, or under the current folder as named. A name
+/// that leads elsewhere is not followed: PTX may come from anybody.
+/// </summary>
 internal sealed class SourceLines(string ptxPath)
 {
     private const long MaxBytes = 1 << 24;
@@ -210,10 +213,14 @@ internal sealed class SourceLines(string ptxPath)
         if (!_files.TryGetValue(path, out string[]? lines))
         {
             string beside = Path.Combine(Path.GetDirectoryName(ptxPath) ?? "", Path.GetFileName(path));
-            string? found = ((string[])[path, beside]).FirstOrDefault(p => new FileInfo(p) is { Exists: true, Length: < MaxBytes });
+            bool inside = file.Length == 0 || (!Path.IsPathRooted(path) && !path.Split('/', '\\').Contains(".."));
+            string? found = (inside ? (string[])[path, beside] : [beside]).FirstOrDefault(IsReadable);
             _files[path] = lines = found is null ? [] : File.ReadAllLines(found);
         }
 
         return line >= 1 && line <= lines.Length ? lines[line - 1].Trim() : "";
     }
+
+    // Of pipes and devices the system says that they have no bytes.
+    private static bool IsReadable(string path) => new FileInfo(path) is { Exists: true, LinkTarget: null, Length: > 0 and < MaxBytes };
 }

@@ -10,7 +10,7 @@ namespace AdmNative.VirtualGpu;
 public sealed record BoundTerm(string Name, double Seconds, string Basis);
 
 /// <summary>
-/// A lower bound on the time of a launch: no device of that profile can be faster. It is not an estimate of the time: latency, occupancy, cache misses
+/// A lower bound on the time of a launch: from a cold L2, at the stated clock, no device of that profile can be faster. It is not an estimate of the time: latency, occupancy, cache misses
 /// beyond the first touch, launch cost and imbalance only add to it.
 /// </summary>
 /// <remarks>

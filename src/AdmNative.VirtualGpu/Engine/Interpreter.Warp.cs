@@ -360,13 +360,18 @@ internal sealed unsafe partial class Interpreter
         return p is null ? null : ReadElement(p, size, false);
     }
 
+    private const int MaxWidth = 4096;
+    private const int MaxPrecision = 128;
+
     private string FormatOne(char conversion, string flags, ulong raw, bool wide)
     {
         string digits = new([.. flags.Where(c => char.IsAsciiDigit(c) || c == '.')]);
         int dot = digits.IndexOf('.', StringComparison.Ordinal);
         bool zero = digits.StartsWith('0');
-        int width = int.TryParse(dot < 0 ? digits : digits[..dot], out int given) ? given : 0;
-        int precision = dot < 0 ? -1 : int.TryParse(digits[(dot + 1)..], out int parsed) ? parsed : 0;
+
+        // A width is padding and a precision digits: neither may make the text of one argument long.
+        int width = Math.Min(Number(dot < 0 ? digits : digits[..dot]), MaxWidth);
+        int precision = dot < 0 ? -1 : Math.Min(Number(digits[(dot + 1)..]), MaxPrecision);
         double value = BitConverter.UInt64BitsToDouble(raw);
         string text = conversion switch
         {
@@ -384,13 +389,20 @@ internal sealed unsafe partial class Interpreter
             'e' or 'E' => Exponent(value, precision < 0 ? 6 : precision, conversion),
             _ => value.ToString($"G{(precision <= 0 ? 6 : precision)}"),
         };
-        if (flags.Contains('+', StringComparison.Ordinal) && conversion is not ('s' or 'c' or 'p' or 'x') && text[0] != '-')
+        if (flags.Contains('+', StringComparison.Ordinal) && conversion is not ('s' or 'c' or 'p' or 'x') && text is not ['-', ..])
         {
             text = "+" + text;
         }
 
-        return flags.StartsWith('-') ? text.PadRight(width) : zero && text[0] != '-' ? text.PadLeft(width, '0') : text.PadLeft(width);
+        return flags.StartsWith('-') ? text.PadRight(width) : zero ? ZeroPadded(text, width) : text.PadLeft(width);
     }
+
+    /// <summary>Zeros go between the sign and the digits.</summary>
+    private static string ZeroPadded(string text, int width) =>
+        text.Length > 0 && text[0] is '-' or '+' ? text[0] + text[1..].PadLeft(Math.Max(0, width - 1), '0') : text.PadLeft(width, '0');
+
+    /// <summary>The number, 0 when there is none, the largest when it has no place.</summary>
+    private static int Number(string digits) => digits.Length == 0 ? 0 : int.TryParse(digits, out int value) ? value : int.MaxValue;
 
     private static string Exponent(double value, int precision, char letter) =>
         value.ToString($"{(precision > 0 ? "0." : "0")}{new string('0', precision)}{letter}+00");
