@@ -24,6 +24,9 @@ public readonly record struct DeviceLimits
     /// <summary>32-bit registers per multiprocessor.</summary>
     public int RegistersPerSm { get; init; } = 65536;
 
+    /// <summary>Registers are handed to a warp in multiples of this.</summary>
+    public int RegisterGranule { get; init; } = 256;
+
     /// <summary>L2 cache, bytes.</summary>
     public long L2Bytes { get; init; }
 
@@ -105,20 +108,33 @@ public readonly record struct DeviceLimits
         };
     }
 
-    /// <summary>Blocks of a kernel that fit on one multiprocessor at once: the lowest of the limits by threads, blocks, registers and shared memory.</summary>
+    /// <summary>
+    /// Blocks of a kernel that fit on one multiprocessor at once: the least of what threads, blocks, registers and shared memory allow. Registers
+    /// are handed out per warp in whole granules, each of the four partitions of a multiprocessor having a quarter of them; shared memory in
+    /// units of 128 bytes.
+    /// </summary>
     /// <param name="threads">Threads per block.</param>
     /// <param name="registers">Registers per thread; 0 leaves them out.</param>
     /// <param name="sharedBytes">Static and dynamic shared bytes per block.</param>
-    public int ResidentBlocks(int threads, int registers, int sharedBytes)
+    public int ResidentBlocks(int threads, int registers, long sharedBytes)
     {
-        int warps = (threads + 31) / 32;
-        int blocks = Math.Min(MaxBlocksPerSm, MaxThreadsPerSm / (32 * warps));
-        if (registers > 0)
+        if (sharedBytes > SharedPerBlockOptIn)
         {
-            int perWarp = (registers + 7) / 8 * 8 * 32; // registers of a warp come in units of 256
-            blocks = Math.Min(blocks, RegistersPerSm / perWarp / warps);
+            return 0;
         }
 
-        return sharedBytes > SharedPerBlockOptIn ? 0 : Math.Min(blocks, SharedPerSm / (sharedBytes + SharedReservedPerBlock));
+        int warps = (threads + 31) / 32;
+        int blocks = Math.Min(MaxBlocksPerSm, MaxThreadsPerSm / 32 / warps);
+        if (registers > 0)
+        {
+            blocks = Math.Min(blocks, RegistersPerSm / 4 / RegistersPerWarp(registers) * 4 / warps);
+        }
+
+        long perBlock = (sharedBytes + SharedReservedPerBlock + 127) / 128 * 128;
+        return (int)Math.Min(blocks, SharedPerSm / perBlock);
     }
+
+    /// <summary>Registers a warp takes: whole granules.</summary>
+    /// <param name="registers">Registers per thread.</param>
+    public int RegistersPerWarp(int registers) => ((registers * 32) + RegisterGranule - 1) / RegisterGranule * RegisterGranule;
 }

@@ -216,6 +216,7 @@ public sealed record DeviceProfile
         MaxThreadsPerSm = ThreadsPerMultiprocessor,
         MaxBlocksPerSm = BlocksPerMultiprocessor,
         RegistersPerSm = RegistersPerMultiprocessor,
+        RegisterGranule = RegisterGranule,
         L2Bytes = L2Bytes,
         MaxGridX = MaxGrid.X,
     };

@@ -119,9 +119,7 @@ internal static class LaunchRules
 public static class Occupancy
 {
     /// <summary>
-    /// Resident blocks per multiprocessor: the least of what threads, blocks, registers and shared memory allow. Registers are handed out per
-    /// warp in whole granules, each of the four partitions of a multiprocessor having a quarter of them; shared memory in units of 128 bytes, and
-    /// 1 KiB of every block is the system's.
+    /// Resident blocks per multiprocessor by <see cref="DeviceLimits.ResidentBlocks"/>; 0 for a block no multiprocessor takes.
     /// </summary>
     /// <param name="profile">The device.</param>
     /// <param name="threads">Threads of a block.</param>
@@ -132,28 +130,10 @@ public static class Occupancy
         ArgumentNullException.ThrowIfNull(profile);
         ArgumentOutOfRangeException.ThrowIfNegative(registers);
         ArgumentOutOfRangeException.ThrowIfNegative(sharedBytes);
-        if (threads < 1 || threads > profile.MaxThreadsPerBlock || sharedBytes > profile.SharedPerBlockOptin)
-        {
-            return 0;
-        }
-
-        int warps = (threads + 31) / 32;
-        int blocks = Math.Min(profile.BlocksPerMultiprocessor, profile.ThreadsPerMultiprocessor / 32 / warps);
-        if (registers > 0)
-        {
-            int perWarp = RegistersPerWarp(profile, registers);
-            if ((long)perWarp * warps > profile.RegistersPerBlock)
-            {
-                return 0;
-            }
-
-            blocks = Math.Min(blocks, profile.RegistersPerMultiprocessor / 4 / perWarp * 4 / warps);
-        }
-
-        long perBlock = (sharedBytes + profile.ReservedSharedPerBlock + 127) / 128 * 128;
-        return (int)Math.Min(blocks, profile.SharedPerMultiprocessor / perBlock);
+        bool possible = threads >= 1 && threads <= profile.MaxThreadsPerBlock
+            && (long)RegistersPerWarp(profile, registers) * ((threads + 31) / 32) <= profile.RegistersPerBlock;
+        return possible ? profile.Limits.ResidentBlocks(threads, registers, sharedBytes) : 0;
     }
 
-    internal static int RegistersPerWarp(DeviceProfile profile, int registers) =>
-        ((registers * 32) + profile.RegisterGranule - 1) / profile.RegisterGranule * profile.RegisterGranule;
+    internal static int RegistersPerWarp(DeviceProfile profile, int registers) => profile.Limits.RegistersPerWarp(registers);
 }

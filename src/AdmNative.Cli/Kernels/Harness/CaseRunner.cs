@@ -37,24 +37,10 @@ internal sealed class CaseRunner(DeviceProfile? profile = null)
     /// <summary>The GPU that plans are made for.</summary>
     public DeviceProfile Profile { get; } = profile ?? DeviceProfile.A100;
 
-    /// <summary>What plans see of it.</summary>
-    public DeviceLimits Limits => new()
-    {
-        SmCount = Profile.Multiprocessors,
-        SharedPerBlockOptIn = Profile.SharedPerBlockOptin,
-        SharedPerSm = Profile.SharedPerMultiprocessor,
-        SharedReservedPerBlock = Profile.ReservedSharedPerBlock,
-        MaxThreadsPerSm = Profile.ThreadsPerMultiprocessor,
-        MaxBlocksPerSm = Profile.BlocksPerMultiprocessor,
-        RegistersPerSm = Profile.RegistersPerMultiprocessor,
-        L2Bytes = Profile.L2Bytes,
-        MaxGridX = Profile.MaxGrid.X,
-    };
-
     /// <summary>Runs and judges a case.</summary>
     public CaseResult Check(KernelCase kernelCase, CaseParts parts = CaseParts.All)
     {
-        CaseWork work = kernelCase.Build(Limits);
+        CaseWork work = kernelCase.Build(Profile.Limits);
         var gates = new List<GateResult>();
         (_, byte[][] results) = Run(work, s_fast);
         Judge(work, results, "error", gates);
