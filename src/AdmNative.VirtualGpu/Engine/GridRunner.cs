@@ -138,7 +138,7 @@ internal sealed unsafe class GridRunner(DeviceMemory memory, ModuleImage image)
     private static SiteCounts[] Execute(Launch launch, int[] order)
     {
         int threads = launch.Options.Threads == 0 ? Environment.ProcessorCount : launch.Options.Threads;
-        if ((launch.Options.Checks & Checks.InterCta) != 0 || launch.Program.Kernel.AddsFloatsAtomically)
+        if ((launch.Options.Checks & Checks.InterCta) != 0 || launch.Program.AddsFloats)
         {
             threads = 1;
         }

@@ -67,6 +67,8 @@ internal sealed unsafe class KernelProgram
 
             _handlers[i] = Interpreter.HandlerOf(op);
             HandsOver |= (op.Code == OpCode.Fence && op.Imm == 0) || (op.Flags & OpFlags.Release) != 0;
+            AddsFloats |= op.Code is OpCode.Atomic or OpCode.Reduce && op.Imm == (int)AtomicOp.Add && op.Space != PtxSpace.Shared
+                && op.Type is PtxType.F32 or PtxType.F64 or PtxType.F16 or PtxType.F16x2 or PtxType.BF16 or PtxType.BF16x2;
             int written = op.Code switch
             {
                 OpCode.Store => op.Bytes * op.Count,
@@ -112,6 +114,9 @@ internal sealed unsafe class KernelProgram
 
     /// <summary>True when the kernel has fences or releases by which one block may hand work to another.</summary>
     public bool HandsOver { get; }
+
+    /// <summary>True when the kernel adds floats by atomics outside shared memory: the sums depend on the order of the blocks.</summary>
+    public bool AddsFloats { get; }
 
     /// <summary>Compiled code, shared by all launches.</summary>
     public Jit.CompiledKernel Compiled => _compiled ?? Interlocked.CompareExchange(ref _compiled, new Jit.CompiledKernel(this), null) ?? _compiled;

@@ -242,11 +242,6 @@ internal sealed class Kernel
 
     public required MicroOp[] Code { get; init; }
 
-    /// <summary>Atomic sums of floats outside shared memory: their order is that of the CTAs.</summary>
-    public bool AddsFloatsAtomically => Code.Any(op =>
-        (op.Code is OpCode.Atomic or OpCode.Reduce) && op.Imm == (int)AtomicOp.Add && op.Space != Ptx.PtxSpace.Shared
-        && op.Type is Ptx.PtxType.F32 or Ptx.PtxType.F64 or Ptx.PtxType.F16 or Ptx.PtxType.F16x2 or Ptx.PtxType.BF16 or Ptx.PtxType.BF16x2);
-
     /// <summary>In priority order; block 0 is the entry.</summary>
     public required Block[] Blocks { get; init; }
 
