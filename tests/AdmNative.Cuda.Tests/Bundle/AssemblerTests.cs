@@ -5,33 +5,6 @@ using AdmNative.Tests;
 
 namespace AdmNative.Cuda.Tests.Bundle;
 
-/// <summary>A test that runs where ptxas is: in $ADMNATIVE_CUDA_TOOLCHAIN/bin or in PATH; elsewhere it is skipped with that reason.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-public sealed class PtxasTheoryAttribute : TheoryAttribute
-{
-    public PtxasTheoryAttribute()
-    {
-        if (Ptxas is null)
-        {
-            Skip = "no ptxas: run tools/fetch-cuda-toolchain DIR and set ADMNATIVE_CUDA_TOOLCHAIN=DIR, or put one in PATH";
-        }
-    }
-
-    internal static string? Ptxas { get; } = Find();
-
-    private static string? Find()
-    {
-        var folders = new List<string>();
-        if (Environment.GetEnvironmentVariable("ADMNATIVE_CUDA_TOOLCHAIN") is { Length: > 0 } toolchain)
-        {
-            folders.Add(Path.Combine(toolchain, "bin"));
-        }
-
-        folders.AddRange((Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries));
-        return folders.Select(f => Path.Combine(f, OperatingSystem.IsWindows() ? "ptxas.exe" : "ptxas")).FirstOrDefault(File.Exists);
-    }
-}
-
 /// <summary>Every shipped file assembles for every architecture; with the assembler of the catalogue, to the resources it states.</summary>
 public sealed class AssemblerTests
 {
@@ -96,7 +69,7 @@ public sealed class AssemblerTests
 
     private static string Run(string[] arguments)
     {
-        var start = new ProcessStartInfo(PtxasTheoryAttribute.Ptxas!, arguments) { RedirectStandardError = true, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(Ptxas.File!, arguments) { RedirectStandardError = true, RedirectStandardOutput = true };
         using Process process = Process.Start(start)!;
         Task<string> errors = process.StandardError.ReadToEndAsync();
         string output = process.StandardOutput.ReadToEnd() + errors.Result;

@@ -1,3 +1,5 @@
+using AdmNative.Tests;
+
 namespace AdmNative.VirtualGpu.Tests.Opcodes;
 
 /// <summary>NVIDIA's assembler accepts every kernel of the table, so no test rests on PTX that does not exist.</summary>

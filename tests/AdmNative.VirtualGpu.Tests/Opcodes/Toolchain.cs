@@ -1,26 +1,12 @@
 using System.Diagnostics;
 using System.Text.RegularExpressions;
+using AdmNative.Tests;
 
 namespace AdmNative.VirtualGpu.Tests.Opcodes;
 
-/// <summary>NVIDIA's assembler, if there is one: ADMNATIVE_CUDA_TOOLCHAIN/bin/ptxas, else ptxas on the PATH.</summary>
+/// <summary>Assembles test modules with <see cref="Ptxas"/>.</summary>
 internal static class Toolchain
 {
-    public static string? Ptxas { get; } = Find();
-
-    private static string? Find()
-    {
-        string? folder = Environment.GetEnvironmentVariable("ADMNATIVE_CUDA_TOOLCHAIN");
-        if (!string.IsNullOrEmpty(folder))
-        {
-            string path = Path.Combine(folder, "bin", "ptxas");
-            return File.Exists(path) ? path : throw new FileNotFoundException($"ADMNATIVE_CUDA_TOOLCHAIN is set, but there is no {path}");
-        }
-
-        return (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
-            .Select(p => Path.Combine(p, "ptxas")).FirstOrDefault(File.Exists);
-    }
-
     /// <summary>Each complaint followed by the line it is about.</summary>
     private static string Quote(string ptx, string complaints)
     {
@@ -40,7 +26,7 @@ internal static class Toolchain
         {
             string file = Path.Combine(folder, "module.ptx");
             File.WriteAllText(file, ptx);
-            var start = new ProcessStartInfo(Ptxas!) { RedirectStandardError = true, RedirectStandardOutput = true };
+            var start = new ProcessStartInfo(Ptxas.File!) { RedirectStandardError = true, RedirectStandardOutput = true };
             foreach (string argument in new[] { "-O0", $"-arch={target}", "-o", Path.Combine(folder, "module.cubin"), file })
             {
                 start.ArgumentList.Add(argument);
@@ -55,20 +41,6 @@ internal static class Toolchain
         finally
         {
             Directory.Delete(folder, recursive: true);
-        }
-    }
-}
-
-/// <summary>A test that needs ptxas; skipped with the reason where there is none.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-public sealed class PtxasFactAttribute : FactAttribute
-{
-    /// <summary>Looks for the assembler.</summary>
-    public PtxasFactAttribute()
-    {
-        if (Toolchain.Ptxas is null)
-        {
-            Skip = "no ptxas: set ADMNATIVE_CUDA_TOOLCHAIN to a folder with bin/ptxas, or put it on the PATH";
         }
     }
 }
