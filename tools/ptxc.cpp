@@ -88,7 +88,7 @@ std::string compileWithNvcc(const std::string& in, const std::string& out, const
     return text;
 }
 
-// .file 1 "/root/kernels/a.cu", 1700000000, 123  ->  .file 1 "kernels/a.cu"; what lies outside the root keeps its last name only.
+// .file 1 "ROOT/kernels/a.cu", 1700000000, 123  ->  .file 1 "kernels/a.cu"; what lies outside the root keeps its last name only.
 std::string nameFilesRelatively(const std::string& ptx, const std::string& root) {
     std::string result;
     for (const std::string& line : split(ptx, '\n')) {
