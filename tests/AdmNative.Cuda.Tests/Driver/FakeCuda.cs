@@ -67,7 +67,6 @@ internal static unsafe class FakeCuda
         }
     }
 
-    
 
     private static nint Export(string name) => NativeLibrary.GetExport(s_library.Value, name);
 
