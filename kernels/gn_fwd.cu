@@ -42,7 +42,7 @@ template <class T, int V> __device__ __forceinline__ void gnStats(const GnForwar
         slots.put(s.lane, sums);
     }
     __syncthreads();
-    slots.template get<0>(s.lane, pilot);
+    if (s.own) slots.template get<0>(s.lane, pilot);
 #pragma unroll
     for (int i = 0; i < V; i++) sums[i] = 0.0f;
 

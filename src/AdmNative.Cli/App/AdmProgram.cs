@@ -23,6 +23,7 @@ internal static class AdmProgram
             ReplayCase.Create(host),
             BenchVerb.Create(host),
             PtxVerb.Create(host),
+            KernelsVerb.Create(host),
         };
         foreach (Option option in root.Options)
         {

@@ -55,14 +55,15 @@ internal sealed class GroupNormCase : KernelCase
     }
 
     /// <summary>Rows that begin in the middle of a sector cannot do with the fewest; rows of 60 bytes, every other one of them, least of all.</summary>
-    private double SectorLimit => _shape.C * DType.Bytes() % 32 == 0 && (_shape.C + _pad) * DType.Bytes() % 32 == 0 ? 1.05
+    private double SectorLimit => _shape.Pixels <= 4 ? 1.35 // k2 and k3 alternate in memory: two sectors for one, and here as large as a sample
+        : _shape.C * DType.Bytes() % 32 == 0 && (_shape.C + _pad) * DType.Bytes() % 32 == 0 ? 1.05
         : _shape.C * DType.Bytes() % 16 == 0 ? 1.5 : _pad > 0 || _shape.Resample != KernelResample.Keep ? 2 : 1.5;
 
     /// <summary>
     /// Where rows of the block are no multiple of eight 16-byte lanes, the lanes of two rows meet in the banks. Only gn_small reads shared memory
     /// in its pixel loops; the others once per block, so that their few accesses are no measure.
     /// </summary>
-    private static double? ConflictLimit(string entry) => entry.Contains("small", StringComparison.Ordinal) ? 0.05 : entry.Contains("finalize", StringComparison.Ordinal) ? 0.02 : null;
+    private static double? ConflictLimit(string entry) => entry.Contains("small", StringComparison.Ordinal) ? 0.08 : entry.Contains("finalize", StringComparison.Ordinal) ? 0.02 : null;
 
     private static string Describe(GroupNormShape s, bool backward) => string.Join(' ', new[]
     {
@@ -100,7 +101,7 @@ internal sealed class GroupNormCase : KernelCase
         }));
         double[] expected = data.Forward();
         work.Expect(y, expected, Tolerances.Activation(DType, expected, Math.Max(2e-5, 1e-7 * data.Cancellation)));
-        work.Expect(mean, data.Mean, Tolerances.Absolute(1e-7, 1e-6));
+        work.Expect(mean, data.Mean, Tolerances.Absolute(1e-7 * Math.Max(1, data.Largest), 1e-6));
         work.Expect(rstd, data.Rstd, Tolerances.Absolute(0, 1e-5));
         SetContract(work, plan);
     }
@@ -140,13 +141,22 @@ internal sealed class GroupNormCase : KernelCase
             Workspace = workspace.Address,
         }));
         GroupNormGradients g = data.Backward(added);
-        work.Expect(dx, g.Dx, Tolerances.Activation(DType, g.Dx, Math.Max(2e-5, 1e-7 * data.Cancellation * data.Magnification)));
-        work.Expect(dgamma, g.Dgamma, Tolerances.Sum(g.DgammaTerms));
-        work.Expect(dbeta, g.Dbeta, Tolerances.Sum(g.DbetaTerms));
+        // z is off by 1e-7 of what cancels in it, dz by as much, and dx by |a| times that; halves relative to max|dx| or 1.
+        double loss = Math.Max(2e-5, 1e-7 * data.Cancellation * data.Magnification);
+        work.Expect(dx, g.Dx, Tolerances.Activation(DType, [.. g.Dx, 1], loss));
+        Tolerance Sum(double[] terms)
+        {
+            Tolerance sum = Tolerances.Sum(terms);
+            return (i, r) => sum(i, r) + data.SubnormalLoss;
+        }
+
+
+        work.Expect(dgamma, g.Dgamma, Sum(g.DgammaTerms));
+        work.Expect(dbeta, g.Dbeta, Sum(g.DbetaTerms));
         if (_shape.Modulated)
         {
-            work.Expect(dscale!, g.Dscale, Tolerances.Sum(g.DscaleTerms));
-            work.Expect(dshift!, g.Dshift, Tolerances.Sum(g.DshiftTerms));
+            work.Expect(dscale!, g.Dscale, Sum(g.DscaleTerms));
+            work.Expect(dshift!, g.Dshift, Sum(g.DshiftTerms));
         }
 
         SetContract(work, plan);

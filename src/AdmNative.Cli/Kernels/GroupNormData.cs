@@ -94,11 +94,17 @@ internal sealed class GroupNormData
 
     public float[] Ab { get; }
 
-    /// <summary>Largest |mean| rstd: how much of a x + b cancels.</summary>
-    public double Cancellation => Finite(Mean.Zip(Rstd).Select(v => Math.Abs(v.First) * v.Second));
+    /// <summary>Largest |a|, at least 1: what dx is magnified by.</summary>
+    public double Magnification => Math.Max(1, Finite(Scales().Select(Math.Abs)));
 
-    /// <summary>Largest rstd, at least 1: what dx is magnified by.</summary>
-    public double Magnification => Math.Max(1, Finite(Rstd));
+    /// <summary>Largest |a mean|: how much of a x + b cancels.</summary>
+    public double Cancellation => Finite(Scales().Select((a, i) => Math.Abs(a * Mean[(i / _s.C * _s.G) + (i % _s.C / (_s.C / _s.G))])));
+
+    /// <summary>Largest |x|.</summary>
+    public double Largest => Finite(X.Select(v => (double)Math.Abs(v)));
+
+    /// <summary>What the sums of backward may lose where their terms are subnormal: half the smallest f32 in each, magnified by rstd.</summary>
+    public double SubnormalLoss => Finite(Rstd) * _s.N * _s.Pixels * float.Epsilon;
 
     /// <summary>y.</summary>
     public double[] Forward()
@@ -169,6 +175,9 @@ internal sealed class GroupNormData
         double one = _s.Modulated ? 1 + Scale[i] : 1, shift = _s.Modulated ? Shift[i] : 0;
         return (Rstd[g] * Gamma[c] * one, ((Beta[c] - (Mean[g] * Rstd[g] * Gamma[c])) * one) + shift);
     }
+
+    /// <summary>a per sample and channel.</summary>
+    private IEnumerable<double> Scales() => Enumerable.Range(0, _s.N * _s.C).Select(i => Fold(i / _s.C, i % _s.C).A);
 
     private static double Finite(IEnumerable<double> values) => values.Where(double.IsFinite).DefaultIfEmpty(0).Max();
 

@@ -1,0 +1,63 @@
+using System.CommandLine;
+using AdmNative.Core;
+using AdmNative.VirtualGpu;
+
+namespace AdmNative.Cli;
+
+/// <summary>adm kernels: the shipped CUDA kernels, checked and profiled on the virtual device.</summary>
+internal static class KernelsVerb
+{
+    public const string SelectionGroup = "Selection";
+
+    public static Command Create(Host host) => new Verb("kernels", "List, check and profile the shipped CUDA kernels; no GPU needed.")
+    {
+        KernelsList.Create(host),
+        KernelsCheck.Create(host),
+        KernelsProfile.Create(host),
+    };
+
+    public static Flag<string?> Entry() => Flag.Text("entry", SelectionGroup, null, "text", "Only cases that launch an entry whose name contains this, e.g. gn_small.");
+
+    public static Flag<string?> Shape() => Flag.Text("shape", SelectionGroup, null, "text", "Only cases whose shape contains this, e.g. 64x64x192.");
+
+    public static Flag<string?> Family() => Flag.Text("family", SelectionGroup, null, "name", "Only this family, e.g. gn.");
+
+    public static Flag<bool> Full() => Flag.Bool("full", SelectionGroup, false, "Also the layer shapes of ADM-64 and ADM-256, which take minutes.");
+
+    public static Flag<string?> Device() => Flag.Text(
+        "device", CommonFlags.DeviceGroup, "virtual", "virtual|cuda|sm_80|sm_86|sm_89|sm_90", "Where to run; sm_.. is the virtual device standing for that GPU (virtual: sm_80).");
+
+    /// <summary>The GPU a device flag stands for.</summary>
+    /// <exception cref="DeviceUnavailableException">A real GPU was asked for.</exception>
+    /// <exception cref="UsageException">No such device.</exception>
+    public static DeviceProfile Profile(string device)
+    {
+        if (device == "virtual")
+        {
+            return DeviceProfile.A100;
+        }
+
+        if (device == "cuda" || device.StartsWith("cuda:", StringComparison.Ordinal))
+        {
+            throw new DeviceUnavailableException($"--device {device}: this version cannot launch on a GPU; use --device virtual");
+        }
+
+        return DeviceProfile.TryParse(device, out DeviceProfile? profile) ? profile
+            : throw new UsageException($"--device: '{device}' is not one of virtual, cuda, {string.Join(", ", DeviceProfile.All.Select(p => p.Target))}");
+    }
+
+    /// <summary>Cases that match.</summary>
+    /// <exception cref="UsageException">None does.</exception>
+    public static IReadOnlyList<KernelCase> Select(string? family, string? entry, string? shape, bool full, CaseRunner runner)
+    {
+        if (family is not null && !KernelCases.Families.Any(f => f.Family == family))
+        {
+            throw new UsageException($"--family: '{family}' is not one of {string.Join(", ", KernelCases.Families.Select(f => f.Family))}");
+        }
+
+        KernelCase[] cases = [.. KernelCases.Of(family)
+            .Where(c => (full || !c.Full) && (shape is null || c.Shape.Contains(shape, StringComparison.OrdinalIgnoreCase)))
+            .Where(c => entry is null || c.Build(runner.Limits).Plans.SelectMany(p => p.Launches).Any(l => l.Entry.Contains(entry, StringComparison.Ordinal)))];
+        return cases.Length > 0 ? cases : throw new UsageException("no case matches --family, --entry and --shape; 'adm kernels list' names the entries");
+    }
+}
