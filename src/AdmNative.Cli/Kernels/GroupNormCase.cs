@@ -54,6 +54,15 @@ internal sealed class GroupNormCase : KernelCase
         return work;
     }
 
+    /// <inheritdoc/>
+    public override IReadOnlyList<KernelPlan> Plans(in DeviceLimits limits) => [Plan(limits)];
+
+    private GroupNormPlan Plan(in DeviceLimits limits) => _backward
+        ? GroupNormKernels.PlanBackward(_shape, DType, Adds, parameterGradients: true, limits) : GroupNormKernels.Plan(_shape, DType, limits);
+
+    /// <summary>Whether backward adds a gradient that is already there.</summary>
+    private bool Adds => _shape.N % 2 == 0;
+
     /// <summary>Rows that begin in the middle of a sector cannot do with the fewest; rows of 60 bytes, every other one of them, least of all.</summary>
     private double SectorLimit => _shape.Pixels <= 4 ? 1.35 // k2 and k3 alternate in memory: two sectors for one, and here as large as a sample
         : _shape.C * DType.Bytes() % 32 == 0 && (_shape.C + _pad) * DType.Bytes() % 32 == 0 ? 1.05
@@ -77,7 +86,7 @@ internal sealed class GroupNormCase : KernelCase
 
     private void Forward(CaseWork work, GroupNormData data, in DeviceLimits limits)
     {
-        GroupNormPlan plan = GroupNormKernels.Plan(_shape, DType, limits);
+        GroupNormPlan plan = Plan(limits);
         (long n, long c, long ld) = (_shape.N, _shape.C, _shape.C + _pad);
         KernelBuffer x = work.Input("x", data.X, DType, c, ld), gamma = work.Input("gamma", data.Gamma, KernelDType.F32), beta = work.Input("beta", data.Beta, KernelDType.F32);
         KernelBuffer? scale = _shape.Modulated ? work.Input("scale", data.Scale, KernelDType.F32) : null;
@@ -108,11 +117,10 @@ internal sealed class GroupNormCase : KernelCase
 
     private void Backward(CaseWork work, GroupNormData data, in DeviceLimits limits)
     {
-        bool added = _shape.N % 2 == 0;
-        GroupNormPlan plan = GroupNormKernels.PlanBackward(_shape, DType, added, parameterGradients: true, limits);
+        GroupNormPlan plan = Plan(limits);
         (long n, long c, long ld, long rows) = (_shape.N, _shape.C, _shape.C + _pad, _shape.N * _shape.Pixels);
         KernelBuffer x = work.Input("x", data.X, DType, c, ld), dy = work.Input("dy", data.Dy, DType, c, ld);
-        KernelBuffer? dxIn = added ? work.Input("dxIn", data.DxIn, DType, c, ld) : null;
+        KernelBuffer? dxIn = Adds ? work.Input("dxIn", data.DxIn, DType, c, ld) : null;
         KernelBuffer gamma = work.Input("gamma", data.Gamma, KernelDType.F32), beta = work.Input("beta", data.Beta, KernelDType.F32);
         KernelBuffer? scale = _shape.Modulated ? work.Input("scale", data.Scale, KernelDType.F32) : null;
         KernelBuffer mean = work.Input("mean", data.Mean32, KernelDType.F32), rstd = work.Input("rstd", data.Rstd32, KernelDType.F32);
@@ -140,7 +148,7 @@ internal sealed class GroupNormCase : KernelCase
             DShift = dshift?.Address ?? 0,
             Workspace = workspace.Address,
         }));
-        GroupNormGradients g = data.Backward(added);
+        GroupNormGradients g = data.Backward(Adds);
         // z is off by 1e-7 of what cancels in it, dz by as much, and dx by |a| times that; halves relative to max|dx| or 1.
         double loss = Math.Max(2e-5, 1e-7 * data.Cancellation * data.Magnification);
         work.Expect(dx, g.Dx, Tolerances.Activation(DType, [.. g.Dx, 1], loss));
@@ -149,7 +157,6 @@ internal sealed class GroupNormCase : KernelCase
             Tolerance sum = Tolerances.Sum(terms);
             return (i, r) => sum(i, r) + data.SubnormalLoss;
         }
-
 
         work.Expect(dgamma, g.Dgamma, Sum(g.DgammaTerms));
         work.Expect(dbeta, g.Dbeta, Sum(g.DbetaTerms));

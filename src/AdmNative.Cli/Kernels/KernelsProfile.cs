@@ -50,7 +50,7 @@ internal static class KernelsProfile
         foreach (KernelCase c in KernelsVerb.Select(family, entry, shape, full, runner).Where(c => c.Input == "normal"))
         {
             host.Stop.ThrowIfCancellationRequested();
-            rows.AddRange(runner.Run(c.Build(runner.Limits), options).Launches
+            rows.AddRange(runner.Run(c.Build(runner.Profile.Limits), options).Launches
                 .Where(l => entry is null || l.Planned.Entry.Contains(entry, StringComparison.Ordinal))
                 .Select(l => new ProfileRow(c, l, Bounds.Of(l.Report, profile))));
         }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using AdmNative.Core;
+using AdmNative.Cuda;
 using AdmNative.VirtualGpu;
 
 namespace AdmNative.Cli;
@@ -55,9 +56,14 @@ internal static class KernelsVerb
             throw new UsageException($"--family: '{family}' is not one of {string.Join(", ", KernelCases.Families.Select(f => f.Family))}");
         }
 
+        if (entry is not null && !KernelBundle.Default.Entries.Any(e => e.Name.Contains(entry, StringComparison.Ordinal)))
+        {
+            throw new UsageException($"--entry: no entry's name contains '{entry}'; 'adm kernels list' names them");
+        }
+
         KernelCase[] cases = [.. KernelCases.Of(family)
             .Where(c => (full || !c.Full) && (shape is null || c.Shape.Contains(shape, StringComparison.OrdinalIgnoreCase)))
-            .Where(c => entry is null || c.Build(runner.Limits).Plans.SelectMany(p => p.Launches).Any(l => l.Entry.Contains(entry, StringComparison.Ordinal)))];
+            .Where(c => entry is null || c.Plans(runner.Profile.Limits).SelectMany(p => p.Launches).Any(l => l.Entry.Contains(entry, StringComparison.Ordinal)))];
         return cases.Length > 0 ? cases : throw new UsageException("no case matches --family, --entry and --shape; 'adm kernels list' names the entries");
     }
 }

@@ -57,7 +57,7 @@ internal sealed class CaseRunner(DeviceProfile? profile = null)
         IReadOnlyList<LaunchRun> launches = [];
         if (parts.HasFlag(CaseParts.Counters))
         {
-            Checks checks = kernelCase.Full ? Checks.None : Checks.All;
+            Checks checks = kernelCase.Layer ? Checks.None : Checks.All;
             (launches, byte[][] watched) = Run(work, new LaunchOptions { Checks = checks, Engine = EngineKind.Interpreter, Counters = true });
             gates.Add(Differences(work, results, watched, "bits under the interpreter"));
             gates.AddRange(launches.Select(Silence));
@@ -130,10 +130,16 @@ internal sealed class CaseRunner(DeviceProfile? profile = null)
             gates.Add(Compare(expectation, results[Index(work, expectation.Buffer)], name));
         }
 
+        foreach (ByteExpectation expectation in work.ByteExpectations)
+        {
+            string? fault = expectation.Judge(results[Index(work, expectation.Buffer)]);
+            gates.Add(new GateResult(name, expectation.Buffer.Name, fault is null ? 0 : 1, 0, fault ?? ""));
+        }
+
         for (int b = 0; b < results.Length; b++)
         {
             KernelBuffer buffer = work.Buffers[b];
-            bool changes = work.Expectations.Any(e => e.Buffer == buffer);
+            bool changes = work.Expectations.Any(e => e.Buffer == buffer) || work.ByteExpectations.Any(e => e.Buffer == buffer);
             if (buffer.Initial is { } initial && !changes)
             {
                 gates.Add(new GateResult("changed bytes of an input", buffer.Name, Count(initial, results[b]), 0));

@@ -8,6 +8,11 @@ namespace AdmNative.Cli;
 /// <param name="Tolerance">Largest error.</param>
 internal sealed record Expectation(KernelBuffer Buffer, double[] Reference, Tolerance Tolerance);
 
+/// <summary>What an output must hold, judged on its bytes.</summary>
+/// <param name="Buffer">The output.</param>
+/// <param name="Judge">What is wrong with them; null when nothing is.</param>
+internal sealed record ByteExpectation(KernelBuffer Buffer, Func<byte[], string?> Judge);
+
 /// <summary>Limits on one launch; null leaves a count out.</summary>
 internal sealed record LaunchGates
 {
@@ -35,6 +40,7 @@ internal sealed class CaseWork
 {
     private readonly List<KernelBuffer> _buffers = [];
     private readonly List<Expectation> _expectations = [];
+    private readonly List<ByteExpectation> _byteExpectations = [];
     private readonly List<(KernelPlan Plan, Func<IReadOnlyList<KernelLaunch>> Enqueue)> _stages = [];
 
     /// <summary>All buffers, in the order they were made.</summary>
@@ -42,6 +48,9 @@ internal sealed class CaseWork
 
     /// <summary>What must come out.</summary>
     public IReadOnlyList<Expectation> Expectations => _expectations;
+
+    /// <summary>What must come out of buffers that are no rows of numbers.</summary>
+    public IReadOnlyList<ByteExpectation> ByteExpectations => _byteExpectations;
 
     /// <summary>Plans in order.</summary>
     public IEnumerable<KernelPlan> Plans => _stages.Select(s => s.Plan);
@@ -98,6 +107,14 @@ internal sealed class CaseWork
 
         _expectations.Add(new Expectation(buffer, reference, tolerance));
     }
+
+    /// <summary>
+    /// Judges the bytes a buffer holds at the end: structures, flags, pixels. The kernels may then change its initial contents. With a judge
+    /// the perturbed runs must satisfy too: bits that approximate instructions reach need room in it.
+    /// </summary>
+    /// <param name="buffer">The buffer.</param>
+    /// <param name="judge">Says what is wrong; null when nothing is.</param>
+    public void ExpectBytes(KernelBuffer buffer, Func<byte[], string?> judge) => _byteExpectations.Add(new ByteExpectation(buffer, judge));
 
     /// <summary>All launches with their plans.</summary>
     /// <exception cref="InvalidOperationException">A launcher enqueued something else than it planned.</exception>

@@ -28,8 +28,19 @@ internal abstract class KernelCase(string family, string operation, KernelDType 
     /// <summary>Kind of input.</summary>
     public string Input { get; } = input;
 
-    /// <summary>True for the layer shapes of real models: only run on request, and without the run-time checks that would take minutes.</summary>
+    /// <summary>True for cases that only run on request: what takes more than a second or two.</summary>
     public bool Full { get; init; }
+
+    /// <summary>True for the layer shapes of real models: only run on request, and without the run-time checks that would take minutes.</summary>
+    public bool Layer
+    {
+        get;
+        init
+        {
+            field = value;
+            Full |= value;
+        }
+    }
 
     /// <summary>True for the plainly written kernels that ours are compared with: reported beside them, judged by their results only.</summary>
     public bool Plain { get; init; }
@@ -40,6 +51,9 @@ internal abstract class KernelCase(string family, string operation, KernelDType 
     /// <summary>Data, launches, expectations. Called once per check; the same every time.</summary>
     /// <exception cref="ArgumentException">The launcher refuses the shape.</exception>
     public abstract CaseWork Build(in DeviceLimits limits);
+
+    /// <summary>The plans alone; a family whose references take long overrides this.</summary>
+    public virtual IReadOnlyList<KernelPlan> Plans(in DeviceLimits limits) => [.. Build(limits).Plans];
 
     /// <inheritdoc/>
     public override string ToString() => Name;
