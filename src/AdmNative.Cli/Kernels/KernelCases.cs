@@ -7,6 +7,8 @@ internal static class KernelCases
     public static IReadOnlyList<(string Family, Func<IEnumerable<KernelCase>> Cases)> Families { get; } =
     [
         ("gn", GroupNormCases.All),
+        ("sampler", SamplerCases.All),
+        ("optim", OptimizerCases.All),
     ];
 
     /// <summary>Cases of one family, or of all.</summary>

@@ -115,6 +115,7 @@ public sealed class KernelBundleTests
         "int" => typeof(int),
         "u32" => typeof(uint),
         "float" => typeof(float),
+        "double" => typeof(double),
         _ => typeof(KernelBundle).Assembly.GetType($"AdmNative.Cuda.{field.Type}") ?? throw new InvalidOperationException($"no host type for '{field.Type}'"),
     };
 
