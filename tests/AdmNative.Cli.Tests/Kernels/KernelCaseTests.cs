@@ -13,6 +13,12 @@ public abstract class KernelCaseTests
         Assert.NotEmpty(result.Work.Plans);
         Assert.True(result.Work.Expectations.Count + result.Work.ByteExpectations.Count > 0, $"{name} expects nothing");
         Assert.True(result.Passed, result.Failures);
+        foreach (KernelVariant variant in one.Variants)
+        {
+            CaseResult other = new CaseRunner().Check(variant.Case, CaseParts.Silence | CaseParts.Schedules);
+            Assert.True(variant.Case.Plain, $"{variant.Name} would be judged by its counters");
+            Assert.True(other.Passed, $"{variant.Name}: {other.Failures}");
+        }
     }
 
     private protected static TheoryData<string, string> Cases(KernelDType dtype)

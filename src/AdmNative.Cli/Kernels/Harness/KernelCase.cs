@@ -45,6 +45,12 @@ internal abstract class KernelCase(string family, string operation, KernelDType 
     /// <summary>True for the plainly written kernels that ours are compared with: reported beside them, judged by their results only.</summary>
     public bool Plain { get; init; }
 
+    /// <summary>
+    /// Plain and earlier versions of the same, oldest first; ours comes after the last. A case has them where the comparison tells something:
+    /// one or two shapes per operation. Tests check their results with the case's.
+    /// </summary>
+    public virtual IReadOnlyList<KernelVariant> Variants => [];
+
     /// <summary>All of it in one line.</summary>
     public string Name => $"{Family} {Operation} {DType.Suffix()} {Shape}{(Input == "normal" ? "" : $" {Input}")}";
 
