@@ -66,6 +66,36 @@ public sealed record Counters
     /// <summary>Barrier arrivals of warps.</summary>
     public long Barriers { get; init; }
 
+    /// <summary>Fences and memory barriers: instructions of warps.</summary>
+    public long Fences { get; init; }
+
+    /// <summary>Loads and asynchronous copies that at least one lane made from global memory, generic addresses included.</summary>
+    public long GlobalLoads { get; init; }
+
+    /// <summary>Stores that at least one lane made to global memory, generic addresses included.</summary>
+    public long GlobalStores { get; init; }
+
+    /// <summary>Atomics and reductions that at least one lane made on global memory: instructions, where <see cref="Atomics"/> counts lanes.</summary>
+    public long GlobalAtomics { get; init; }
+
+    /// <summary>Loads that at least one lane made from constant memory.</summary>
+    public long ConstantLoads { get; init; }
+
+    /// <summary>Loads that at least one lane made from shared memory, matrix loads and generic addresses included.</summary>
+    public long SharedLoads { get; init; }
+
+    /// <summary>Stores that at least one lane made to shared memory: matrix stores, asynchronous copies and generic addresses included.</summary>
+    public long SharedStores { get; init; }
+
+    /// <summary>Atomics and reductions that at least one lane made on shared memory: instructions.</summary>
+    public long SharedAtomics { get; init; }
+
+    /// <summary>Loads that at least one lane made from local memory, generic addresses and arguments of calls included.</summary>
+    public long LocalLoads { get; init; }
+
+    /// <summary>Stores that at least one lane made to local memory, generic addresses and arguments of calls included.</summary>
+    public long LocalStores { get; init; }
+
     /// <summary>Global reads: instructions with at least one lane.</summary>
     public long GlobalReadRequests { get; init; }
 
@@ -161,6 +191,16 @@ public sealed record Counters
             MmaByShape = shapes,
             DivergentBranches = a.DivergentBranches + b.DivergentBranches,
             Barriers = a.Barriers + b.Barriers,
+            Fences = a.Fences + b.Fences,
+            GlobalLoads = a.GlobalLoads + b.GlobalLoads,
+            GlobalStores = a.GlobalStores + b.GlobalStores,
+            GlobalAtomics = a.GlobalAtomics + b.GlobalAtomics,
+            ConstantLoads = a.ConstantLoads + b.ConstantLoads,
+            SharedLoads = a.SharedLoads + b.SharedLoads,
+            SharedStores = a.SharedStores + b.SharedStores,
+            SharedAtomics = a.SharedAtomics + b.SharedAtomics,
+            LocalLoads = a.LocalLoads + b.LocalLoads,
+            LocalStores = a.LocalStores + b.LocalStores,
             GlobalReadRequests = a.GlobalReadRequests + b.GlobalReadRequests,
             GlobalReadSectors = a.GlobalReadSectors + b.GlobalReadSectors,
             GlobalReadBytes = a.GlobalReadBytes + b.GlobalReadBytes,

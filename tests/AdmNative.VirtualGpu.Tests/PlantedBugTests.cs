@@ -13,157 +13,68 @@ public sealed class PlantedBugTests
 
         """;
 
-    /// <summary>Lines in [[ ]] are in the buggy version only, lines in (( )) in the clean one only; "// HERE" marks where the finding must be.</summary>
-    private static LaunchReport Run(string body, bool buggy, int threads, int grid, LaunchOptions options, out int here)
+    private const string Declarations = """
+        .extern .func (.param .b32 r) vprintf(.param .b64 f, .param .b64 v);
+        .global .align 1 .b8 number[5] = {37, 100, 10, 0, 0};
+        .global .align 1 .b8 word[5] = {37, 115, 10, 0, 0};
+        .file 1 "bug.cu"
+        """;
+
+    /// <summary>The module of one version. Every line of the body has a source line of its own; both numbers of the marked one come back.</summary>
+    internal static string Module(string body, bool buggy, out (int Ptx, int Source) here)
     {
-        var lines = (Prologue + body + "\nret;").Split('\n').Select(l => l.Trim()).Where(l => !l.StartsWith(buggy ? "((" : "[[", StringComparison.Ordinal))
-            .Select(l => l.StartsWith("[[", StringComparison.Ordinal) || l.StartsWith("((", StringComparison.Ordinal) ? l.Replace("[[", "", StringComparison.Ordinal)
-                .Replace("]]", "", StringComparison.Ordinal).Replace("((", "", StringComparison.Ordinal).Replace("))", "", StringComparison.Ordinal) : l);
-        string ptx = PtxRun.Entry(string.Join('\n', lines));
-        here = ptx.Split('\n').ToList().FindIndex(l => l.Contains("// HERE", StringComparison.Ordinal)) + 1;
-        using var run = new PtxRun(ptx) { Options = options };
-        long to = run.Room<uint>(threads * grid), a = run.Put<uint>(new uint[256]);
-        return run.Launch("k", new LaunchShape((uint)grid, 1, 1, (uint)threads, 1, 1), to, a, 0L, 0L, 0);
+        IEnumerable<string> lines = body.Split('\n').Select(l => l.Trim()).Where(l => !l.StartsWith(buggy ? "((" : "[[", StringComparison.Ordinal))
+            .Select(l => l.StartsWith("[[", StringComparison.Ordinal) || l.StartsWith("((", StringComparison.Ordinal) ? l[2..].Replace("]]", "", StringComparison.Ordinal)
+                .Replace("))", "", StringComparison.Ordinal) : l);
+        string ptx = PtxRun.Entry(Prologue + string.Join('\n', lines.Select((l, i) => $".loc 1 {i + 100} 1\n{l}")) + "\nret;", Declarations);
+        List<string> all = [.. ptx.Split('\n')];
+        int at = all.FindIndex(l => l.Contains("// HERE", StringComparison.Ordinal));
+        here = at < 0 ? (0, 0) : (at + 1, int.Parse(all[at - 1].Split(' ')[2]));
+        return ptx;
     }
 
-    public static TheoryData<string, Checks, int, int, string> Bugs() => new()
+    private static LaunchReport Run(string body, bool buggy, int threads, int grid, LaunchOptions options, out int here)
     {
-        { "read past the end", Checks.Bounds, 32, 1, """
-            [[add.s64 %rd4, %rd4, 1024;]]
-            ld.global.u32 %r2, [%rd4]; // HERE
-            """ },
-        { "null pointer", Checks.Bounds, 32, 1, """
-            [[mov.u64 %rd4, 16;]]
-            ld.global.u32 %r2, [%rd4]; // HERE
-            """ },
-        { "shared memory past the end", Checks.Bounds, 32, 1, """
-            [[add.u32 %r5, %r5, 1000;]]
-            st.shared.u32 [%r5], %r1; // HERE
-            """ },
-        { "misaligned vector", Checks.Alignment, 32, 1, """
-            [[add.s64 %rd4, %rd4, 4;]]
-            ld.global.v2.u32 {%r6,%r7}, [%rd4]; // HERE
-            """ },
-        { "shared word nobody wrote", Checks.UninitialisedMemory, 32, 1, """
-            ((st.shared.u32 [%r5], %r1;))
-            ld.shared.u32 %r2, [%r5]; // HERE
-            """ },
-        { "global word nobody wrote", Checks.UninitialisedMemory, 32, 1, """
-            ((st.global.u32 [%rd3], %r1;))
-            ld.global.u32 %r2, [%rd3]; // HERE
-            """ },
-        { "register set on one path only", Checks.UninitialisedRegisters, 32, 1, """
-            ((mov.u32 %r6, 0;))
-            setp.lt.u32 %p1, %r1, 20;
-            @%p1 mov.u32 %r6, 5;
-            add.u32 %r7, %r6, 1;
-            st.global.u32 [%rd3], %r7; // HERE
-            """ },
-        { "predicate never set", Checks.UninitialisedRegisters, 32, 1, """
-            ((setp.lt.u32 %p2, %r1, 20;))
-            @%p2 bra $over; // HERE
-            $over:
-            """ },
-        { "barrier missing between write and read", Checks.SharedRaces, 64, 1, """
-            st.shared.u32 [%r5], %r1;
-            ((bar.sync 0;))
-            xor.b32 %r6, %r4, 128;
-            add.u32 %r6, %r3, %r6;
-            [[setp.lt.u32 %p1, %r1, 32; @%p1 bra $skip;]]
-            ld.shared.u32 %r2, [%r6]; // HERE
-            $skip:
-            """ },
-        { "barrier missing between read and write", Checks.SharedRaces, 64, 1, """
-            st.shared.u32 [%r5], %r1;
-            bar.sync 0;
-            xor.b32 %r6, %r4, 128;
-            add.u32 %r6, %r3, %r6;
-            ld.shared.u32 %r2, [%r6];
-            ((bar.sync 0;))
-            st.shared.u32 [%r5], %r2; // HERE
-            """ },
-        { "lanes exchange without bar.warp.sync", Checks.LaneHazards, 32, 1, """
-            st.shared.u32 [%r5], %r1;
-            ((bar.warp.sync -1;))
-            xor.b32 %r6, %r4, 4; add.u32 %r6, %r3, %r6;
-            ld.shared.u32 %r2, [%r6]; // HERE
-            """ },
-        { "two lanes store to one word", Checks.LaneHazards, 32, 1, """
-            [[and.b32 %r4, %r4, 64; add.u32 %r5, %r3, %r4;]]
-            st.shared.u32 [%r5], %r1; // HERE
-            """ },
-        { "copy read before its wait", Checks.AsyncCopies, 32, 1, """
-            shl.b32 %r6, %r1, 2; cvt.u64.u32 %rd6, %r6; add.s64 %rd7, %rd4, %rd6;
-            cp.async.ca.shared.global [%r5], [%rd7], 4; cp.async.commit_group;
-            ((cp.async.wait_group 0;))
-            ld.shared.u32 %r2, [%r5]; // HERE
-            """ },
-        { "wait_group 1 for 0", Checks.AsyncCopies, 32, 1, """
-            add.s64 %rd7, %rd4, %rd2;
-            cp.async.ca.shared.global [%r5], [%rd7], 4; cp.async.commit_group;
-            [[cp.async.wait_group 1;]]
-            ((cp.async.wait_all;))
-            ld.shared.u32 %r2, [%r5]; // HERE
-            """ },
-        { "copy over words another warp still reads", Checks.AsyncCopies, 64, 1, """
-            st.shared.u32 [%r5], %r1; bar.sync 0;
-            xor.b32 %r6, %r4, 128; add.u32 %r6, %r3, %r6; ld.shared.u32 %r2, [%r6];
-            ((bar.sync 0;))
-            add.s64 %rd7, %rd4, %rd2;
-            cp.async.ca.shared.global [%r5], [%rd7], 4; // HERE
-            cp.async.wait_all;
-            """ },
-        { "barrier in a branch", Checks.Barriers, 32, 1, """
-            [[setp.lt.u32 %p1, %r1, 7; @!%p1 bra $skip;]]
-            bar.sync 0; // HERE
-            $skip:
-            """ },
-        { "early return before a counted barrier", Checks.Barriers, 64, 1, """
-            [[setp.ge.u32 %p1, %r1, 32; @%p1 ret;]]
-            bar.sync 1, 64; // HERE
-            """ },
-        { "shuffle after half the warp exited", Checks.WarpMasks, 32, 1, """
-            [[setp.ge.u32 %p1, %r1, 16; @%p1 ret;]]
-            shfl.sync.bfly.b32 %r2, %r1, 16, 31, -1; // HERE
-            """ },
-        { "member mask that leaves lanes out", Checks.WarpMasks, 32, 1, """
-            [[mov.u32 %r6, 0xffff;]]
-            ((mov.u32 %r6, -1;))
-            redux.sync.add.u32 %r2, %r1, %r6; // HERE
-            """ },
-        { "matrix load by part of a warp", Checks.Barriers, 32, 1, """
-            mov.u32 %r6, 0; st.shared.v4.u32 [%r3], {%r6,%r6,%r6,%r6}; mov.u32 %r7, %r3;
-            bar.warp.sync -1;
-            [[setp.ge.u32 %p1, %r1, 16; @%p1 bra $skip;]]
-            ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r2}, [%r7]; // HERE
-            $skip:
-            """ },
-        { "blocks write the same words", Checks.InterCta, 32, 2, """
-            ((mul.wide.u32 %rd6, %r19, 128; add.s64 %rd3, %rd3, %rd6;))
-            st.global.u32 [%rd3], %r1; // HERE
-            """ },
-        { "division by zero", Checks.Arithmetic, 32, 1, """
-            ((add.u32 %r6, %r1, 1;))
-            [[mov.u32 %r6, %r1;]]
-            div.u32 %r2, %r1, %r6; // HERE
-            """ },
-    };
+        LaunchReport report = Run(new PlantedBug("", Checks.None, threads, grid, body), buggy, options, out (int Ptx, int Source) both);
+        here = both.Ptx;
+        return report;
+    }
+
+    private static LaunchReport Run(PlantedBug bug, bool buggy, LaunchOptions options, out (int Ptx, int Source) here)
+    {
+        using var run = new PtxRun(Module(bug.Body, buggy, out here)) { Options = options };
+        long to = run.Room<uint>(bug.Threads * bug.Grid), a = run.Put<uint>(new uint[256]);
+        if (bug.IsFree && buggy)
+        {
+            Assert.True(run.Memory.Free(a));
+        }
+
+        return run.Launch("k", new LaunchShape((uint)bug.Grid, 1, 1, (uint)bug.Threads, 1, 1), to, a, 0L, 0L, 0);
+    }
+
+    public static TheoryData<string> Bugs() => [.. PlantedBugs.All.Keys];
 
     [Theory]
     [MemberData(nameof(Bugs))]
-    public void The_check_fires_at_the_line_and_the_clean_twin_is_silent(string name, Checks check, int threads, int grid, string body)
+    public void The_check_fires_at_the_line_and_the_clean_twin_is_silent(string name)
     {
-        LaunchReport clean = Run(body, false, threads, grid, new LaunchOptions(), out _);
+        PlantedBug bug = PlantedBugs.All[name];
+        LaunchReport clean = Run(bug, false, new LaunchOptions(), out _);
         Assert.True(clean.Findings.Count == 0, $"{name}, without the bug: {string.Join("\n", clean.Findings)}");
-        LaunchReport report = Run(body, true, threads, grid, new LaunchOptions(), out int here);
-        Assert.True(report.Findings.Any(f => f.Check == check && f.PtxLine == here), $"{name}: no {check} at line {here}, but\n{string.Join("\n", report.Findings)}");
-        Finding finding = report.Findings.First(f => f.Check == check && f.PtxLine == here);
-        Assert.Equal("k", finding.Kernel);
-        Assert.InRange(finding.Warp, 0, threads / 32);
-        if (check != Checks.Bounds)
+        Assert.True(clean.Completed);
+        LaunchReport report = Run(bug, true, new LaunchOptions(), out (int Ptx, int Source) here);
+        Finding? finding = report.Findings.FirstOrDefault(f => f.Check == bug.Check && f.PtxLine == here.Ptx);
+        Assert.True(finding is not null, $"{name}: no {bug.Check} at line {here.Ptx}, but\n{string.Join("\n", report.Findings)}");
+        Assert.Equal(("k", "bug.cu", here.Source), (finding.Kernel, finding.SourceFile, finding.SourceLine));
+        Assert.InRange(finding.Warp, 0, (bug.Threads / 32) - 1);
+        Assert.InRange(finding.Lane, bug.Check == Checks.Barriers ? -1 : 0, 31); // a deadlock is of no single lane
+
+        LaunchReport off = Run(bug, true, new LaunchOptions { Checks = Checks.All & ~bug.Check }, out _);
+        Assert.Equal(bug.IsAlways, off.Findings.Any(f => f.Check == bug.Check));
+        if (bug.Check != Checks.None)
         {
-            LaunchReport off = Run(body, true, threads, grid, new LaunchOptions { Checks = Checks.All & ~check }, out _);
-            Assert.DoesNotContain(off.Findings, f => f.Check == check && check is not (Checks.Barriers or Checks.AsyncCopies));
+            LaunchReport alone = Run(bug, true, new LaunchOptions { Checks = bug.Check }, out _);
+            Assert.Contains(alone.Findings, f => f.Check == bug.Check && f.PtxLine == here.Ptx);
         }
     }
 
@@ -188,20 +99,71 @@ public sealed class PlantedBugTests
     [Fact]
     public void An_endless_loop_spends_the_budget()
     {
-        LaunchReport report = Run("$again: add.u32 %r2, %r2, 1;\nbra $again;", true, 32, 1, new LaunchOptions { StepBudget = 1 << 20 }, out _);
+        const string Body = "$again: add.u32 %r2, %r2, 1;\n[[bra $again; // HERE]]";
+        Assert.True(Run(Body, false, 32, 1, new LaunchOptions { StepBudget = 1 << 20 }, out _) is { Completed: true, Findings.Count: 0 });
+        LaunchReport report = Run(Body, true, 32, 1, new LaunchOptions { StepBudget = 1 << 20 }, out int here);
         Assert.False(report.Completed);
-        Assert.Contains("endless", Assert.Single(report.Findings).Message, StringComparison.Ordinal);
+        Finding finding = Assert.Single(report.Findings);
+        Assert.Contains("endless", finding.Message, StringComparison.Ordinal);
+        Assert.Equal((here, 0), (finding.PtxLine, finding.Warp));
     }
 
     [Fact]
-    public void Deadlock_names_both_barriers()
+    public void Deadlock_names_both_barriers_and_their_lines()
     {
-        LaunchReport report = Run("setp.lt.u32 %p1, %r1, 32;\n@%p1 bra $one;\nbar.sync 2;\nbra $end;\n$one: bar.sync 1;\n$end:", true, 64, 1, new LaunchOptions(), out _);
+        const string Body = """
+            setp.lt.u32 %p1, %r1, 32; @%p1 bra $one;
+            [[bar.sync 2; // OTHER]]
+            ((bar.sync 1;))
+            bra $end;
+            $one: bar.sync 1; // HERE
+            $end:
+            """;
+        Assert.True(Run(Body, false, 64, 1, new LaunchOptions(), out _) is { Completed: true, Findings.Count: 0 });
+        LaunchReport report = Run(Body, true, 64, 1, new LaunchOptions(), out int here);
         Assert.False(report.Completed);
         Finding finding = Assert.Single(report.Findings);
-        Assert.Equal(Checks.Barriers, finding.Check);
-        Assert.Contains("barrier 1", finding.Message, StringComparison.Ordinal);
-        Assert.Contains("barrier 2", finding.Message, StringComparison.Ordinal);
+        Assert.Equal((Checks.Barriers, here, "bug.cu"), (finding.Check, finding.PtxLine, finding.SourceFile));
+        Assert.Contains("barrier 1 (all threads) at bug.cu:103: 32 threads; barrier 2 (all threads) at bug.cu:101: 32 threads", finding.Message, StringComparison.Ordinal);
+    }
+
+    private const string Phases = """
+        xor.b32 %r6, %r4, 256; add.u32 %r6, %r3, %r6; mov.u32 %r9, 0;
+        st.shared.u32 [%r5], %r1; // a
+        bar.sync 0;
+        ld.shared.u32 %r7, [%r6]; // b
+        bar.sync 0;
+        st.shared.u32 [%r5], %r7; // c
+        bar.sync 0;
+        $loop:
+        ld.shared.u32 %r8, [%r6]; // d
+        bar.sync 0;
+        st.shared.u32 [%r5], %r8; // e
+        bar.sync 0;
+        add.u32 %r9, %r9, 1; setp.lt.u32 %p1, %r9, 3; @%p1 bra $loop;
+        ld.shared.u32 %r8, [%r6]; // f
+        st.global.u32 [%rd3], %r8;
+        """;
+
+    /// <summary>Without the barrier the accesses on both sides of it race; the finding is at one of them.</summary>
+    [Theory]
+    [InlineData(0, "ab")]
+    [InlineData(1, "bc")]
+    [InlineData(2, "cd")]
+    [InlineData(3, "de")]
+    [InlineData(4, "edf")]
+    public void Each_barrier_of_a_kernel_removed_in_turn_is_found(int nth, string sides)
+    {
+        string[] lines = Phases.Split('\n');
+        int at = lines.Index().Where(l => l.Item.StartsWith("bar.sync", StringComparison.Ordinal)).ElementAt(nth).Index;
+        foreach (SchedulePolicy policy in Enum.GetValues<SchedulePolicy>())
+        {
+            var options = new LaunchOptions { Schedule = policy, Seed = 5 };
+            Assert.Empty(Run(Phases, true, 128, 1, options, out _).Findings);
+            LaunchReport report = Run(string.Join('\n', lines.Where((_, i) => i != at)), true, 128, 1, options, out _);
+            string ptx = Module(string.Join('\n', lines.Where((_, i) => i != at)), true, out _);
+            Assert.Contains(report.Findings, f => f.Check == Checks.SharedRaces && sides.Contains(ptx.Split('\n')[f.PtxLine - 1][^1], StringComparison.Ordinal));
+        }
     }
 
     [Fact]

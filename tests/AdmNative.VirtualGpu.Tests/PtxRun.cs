@@ -21,8 +21,12 @@ internal sealed unsafe class PtxRun : IDisposable
     public PtxRun(string ptx)
     {
         _module = s_modules.GetOrAdd(ptx, PtxParser.Parse);
+        Noted.Value?.Add(ptx);
         _image = new ModuleImage(Memory, _module);
     }
+
+    /// <summary>Where this test notes the texts it runs; null = nowhere.</summary>
+    public static AsyncLocal<HashSet<string>?> Noted { get; } = new();
 
     public DeviceMemory Memory { get; } = new();
 

@@ -165,7 +165,8 @@ internal static class RunReport
         Line($"global reads   {c.GlobalReadRequests} requests, {c.GlobalReadSectors} sectors, {c.GlobalReadUniqueBytes} bytes used: {Percent(c.GlobalReadUniqueBytes, 32 * c.GlobalReadSectors)}");
         Line($"global writes  {c.GlobalWriteRequests} requests, {c.GlobalWriteSectors} sectors, {c.GlobalWriteUniqueBytes} bytes used: {Percent(c.GlobalWriteUniqueBytes, 32 * c.GlobalWriteSectors)}");
         Line($"shared         {c.SharedRequests} requests, {c.SharedPasses} passes, {c.SharedConflicts} of them by bank conflicts");
-        Line($"control        {c.Barriers} barrier arrivals, {c.DivergentBranches} divergent branches, {c.Atomics} atomics, {c.AtomicClashes} of them on one address");
+        Line($"loads, stores  global {c.GlobalLoads}, {c.GlobalStores}; shared {c.SharedLoads}, {c.SharedStores}; local {c.LocalLoads}, {c.LocalStores}; constant {c.ConstantLoads}");
+        Line($"control        {c.Barriers} barrier arrivals, {c.Fences} fences, {c.DivergentBranches} divergent branches, {c.Atomics} atomics, {c.AtomicClashes} of them on one address");
         Line($"arithmetic     {c.Flops} floating-point operations, {c.MmaFlops} in tensor cores");
         if (c.WarpInstructions > 0)
         {

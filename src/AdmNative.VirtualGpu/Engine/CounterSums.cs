@@ -7,7 +7,7 @@ namespace AdmNative.VirtualGpu.Engine;
 internal struct SiteCounts
 {
     public long Warps, Lanes, Requests, Sectors, Bytes, UniqueBytes, WriteRequests, WriteSectors, WriteBytes, WriteUniqueBytes;
-    public long SharedRequests, Passes, IdealPasses, Divergent, Atomics, AtomicClashes;
+    public long SharedRequests, Passes, IdealPasses, Divergent, Atomics, AtomicClashes, LocalRequests;
 
     public void Add(in SiteCounts o)
     {
@@ -27,6 +27,7 @@ internal struct SiteCounts
         Divergent += o.Divergent;
         Atomics += o.Atomics;
         AtomicClashes += o.AtomicClashes;
+        LocalRequests += o.LocalRequests;
     }
 }
 
@@ -67,6 +68,8 @@ internal static class CounterSums
     {
         Class kind = ClassOf(op);
         long Of(Class c, long n) => c == kind ? n : 0;
+        bool atomic = op.Code is OpCode.Atomic or OpCode.Reduce, constant = op.Space == PtxSpace.Const;
+        bool stores = op.Code is OpCode.Store or OpCode.StoreMatrix, writesShared = stores || op.Code == OpCode.CopyAsync;
         (long mma, string shape) = op.Code == OpCode.Mma ? MmaOf((MmaShape)op.Imm) : (0, "");
         return new Counters
         {
@@ -89,6 +92,16 @@ internal static class CounterSums
             MmaByShape = mma == 0 ? new Dictionary<string, long>() : new Dictionary<string, long> { [shape] = s.Warps },
             DivergentBranches = s.Divergent,
             Barriers = op.Code is OpCode.BarSync or OpCode.BarArrive or OpCode.BarReduce ? s.Warps : 0,
+            Fences = op.Code == OpCode.Fence ? s.Warps : 0,
+            GlobalLoads = constant ? 0 : s.Requests,
+            GlobalStores = atomic ? 0 : s.WriteRequests,
+            GlobalAtomics = atomic ? s.WriteRequests : 0,
+            ConstantLoads = constant ? s.Requests : 0,
+            SharedLoads = atomic || writesShared ? 0 : s.SharedRequests,
+            SharedStores = writesShared ? s.SharedRequests : 0,
+            SharedAtomics = atomic ? s.SharedRequests : 0,
+            LocalLoads = stores ? 0 : s.LocalRequests,
+            LocalStores = stores ? s.LocalRequests : 0,
             GlobalReadRequests = s.Requests,
             GlobalReadSectors = s.Sectors,
             GlobalReadBytes = s.Bytes,

@@ -203,15 +203,19 @@ internal sealed unsafe partial class Interpreter
         return m;
     }
 
+    /// <summary>So far behind the last allocation an address is not explained by it any more.</summary>
+    private const long FarBytes = 1L << 36;
+
     private void ReportGlobal(MicroOp* op, Allocation? near, int lane, int bytes, AccessKind kind)
     {
         ulong address = Addresses[lane];
         string did = kind == AccessKind.Write ? "write" : kind == AccessKind.Atomic ? "atomic" : "read";
         Report(Checks.Bounds, _site, lane, () =>
         {
-            if (near is null)
+            if (near is null || address - (ulong)near.Address > (ulong)near.Bytes + FarBytes)
             {
-                return $"{did} of {bytes} bytes at 0x{address:x}, which belongs to no allocation{(address < AddressWindows.GlobalBase ? " (a null pointer?)" : "")}";
+                string guess = address < AddressWindows.GlobalBase ? " (a null pointer?)" : near is null ? "" : " and no window (a pointer of the host?)";
+                return $"{did} of {bytes} bytes at 0x{address:x}, which belongs to no allocation{guess}";
             }
 
             string name = near.Name.Length > 0 ? $"'{near.Name}'" : $"the allocation at 0x{near.Address:x}";
@@ -508,6 +512,11 @@ internal sealed unsafe partial class Interpreter
                     Report(Checks.UninitialisedMemory, op, i, $"local byte {a + (ulong)missing} is read, nothing was written there");
                 }
             }
+        }
+
+        if (_counting && m != 0)
+        {
+            _counts[_site].LocalRequests++;
         }
 
         return m;
@@ -872,7 +881,11 @@ internal sealed unsafe partial class Interpreter
             uint size = sizes is null ? (uint)bytes : sizes[i];
             if (size > (uint)bytes)
             {
-                x.Report(Checks.AsyncCopies, op, i, $"the source size {size} is larger than the chunk of {bytes} bytes");
+                if ((x._checks & Checks.AsyncCopies) != 0)
+                {
+                    x.Report(Checks.AsyncCopies, op, i, $"the source size {size} is larger than the chunk of {bytes} bytes");
+                }
+
                 size = (uint)bytes;
             }
 

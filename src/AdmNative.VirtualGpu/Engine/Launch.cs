@@ -85,6 +85,9 @@ internal sealed unsafe class Launch(KernelProgram program, LaunchShape shape, La
 
     public string Output => _output.ToString();
 
+    /// <summary>True when what is printed is not kept any more.</summary>
+    public bool IsOutputFull => _output.Length > MaxOutput;
+
     /// <summary>
     /// Whether the options ask for compiled code. It neither checks nor counts, so by itself it is chosen for launches without either only.
     /// </summary>

@@ -23,10 +23,12 @@ internal sealed class SharedShadow(Interpreter owner, int bytes, int shift, int 
     private struct Cell
     {
         public uint Stamp;
-        public int Writer; // warp + 1; 0 = none
+        public int Writer; // warp + 1 of the last plain write; 0 = none
         public int WriterLane, WriteSite;
         public uint WriteClock, WriteTime;
-        public bool WriteAtomic;
+        public int Atomic; // last warp + 1 that made an atomic
+        public uint AtomicLanes, AtomicTime;
+        public int AtomicSite;
         public int Reader; // last reading warp + 1
         public uint ReadLanes, ReadTime;
         public int ReadSite;
@@ -37,6 +39,7 @@ internal sealed class SharedShadow(Interpreter owner, int bytes, int shift, int 
     private readonly Cell[] _cells = new Cell[(bytes + (1 << shift) - 1) >> shift];
     private readonly uint[] _readClocks = new uint[((bytes + (1 << shift) - 1) >> shift) * warps];
     private readonly byte[] _written = new byte[bytes];
+    private uint[]? _atomicClocks; // as those of reads; made by the first atomic
     private uint _stamp;
 
     private bool Races => (owner.Checks & Checks.SharedRaces) != 0;
@@ -56,6 +59,7 @@ internal sealed class SharedShadow(Interpreter owner, int bytes, int shift, int 
         {
             c = new Cell { Stamp = _stamp };
             Array.Clear(_readClocks, index * warps, warps);
+            _atomicClocks?.AsSpan(index * warps, warps).Clear();
         }
 
         return ref c;
@@ -126,24 +130,32 @@ internal sealed class SharedShadow(Interpreter owner, int bytes, int shift, int 
         Warp w = owner.CurrentWarp;
         int self = w.Index + 1;
         bool writes = kind is AccessKind.Write or AccessKind.Atomic;
-        if (c.Writer != 0 && !(kind == AccessKind.Atomic && c.WriteAtomic))
+        if (c.Writer != 0 && c.Writer != self)
         {
-            if (c.Writer != self)
+            if (Races && c.WriteClock > w.Clocks[c.Writer - 1])
             {
-                if (Races && c.WriteClock > w.Clocks[c.Writer - 1])
-                {
-                    (int other, int otherLane, int otherSite) = (c.Writer - 1, c.WriterLane, c.WriteSite);
-                    owner.Report(Checks.SharedRaces, site, lane, $"race on shared byte {offset}: {Verb(kind)} here, written by warp {other} lane {otherLane} at {owner.Place(otherSite)} with no barrier between");
-                }
+                (int other, int otherLane, int otherSite) = (c.Writer - 1, c.WriterLane, c.WriteSite);
+                owner.Report(Checks.SharedRaces, site, lane, $"race on shared byte {offset}: {Verb(kind)} here, written by warp {other} lane {otherLane} at {owner.Place(otherSite)} with no barrier between");
             }
-            else if (Hazards && kind != AccessKind.WarpRead && c.WriterLane != lane && c.WriteSite != site && !w.LanesOrdered(c.WriterLane, lane, c.WriteTime))
+        }
+        else if (Hazards && c.Writer == self)
+        {
+            LaneHazard(w, site, lane, offset, kind, 1u << c.WriterLane, c.WriteSite, c.WriteTime, "written");
+        }
+
+        if (c.Atomic != 0 && kind != AccessKind.Atomic)
+        {
+            int other = Races ? Unordered(_atomicClocks!, index) : -1;
+            if (other >= 0)
             {
-                LaneHazard(site, lane, offset, kind, c.WriterLane, c.WriteSite, "written");
+                int atomicSite = c.AtomicSite;
+                bool exact = c.Atomic == other + 1;
+                owner.Report(Checks.SharedRaces, site, lane, $"race on shared byte {offset}: {Verb(kind)} here, updated by warp {other}{(exact ? $" at {owner.Place(atomicSite)}" : "")} with no barrier between");
             }
-            // ldmatrix gives a row to many lanes: the whole warp must have synchronised since the write.
-            else if (Hazards && kind == AccessKind.WarpRead && w.AllSync <= c.WriteTime)
+
+            if (Hazards && c.Atomic == self)
             {
-                LaneHazard(site, lane, offset, kind, c.WriterLane, c.WriteSite, "written");
+                LaneHazard(w, site, lane, offset, kind, c.AtomicLanes, c.AtomicSite, c.AtomicTime, "updated");
             }
         }
 
@@ -154,49 +166,77 @@ internal sealed class SharedShadow(Interpreter owner, int bytes, int shift, int 
 
         if (Races)
         {
-            for (int other = 0; other < warps; other++)
+            int other = Unordered(_readClocks, index);
+            if (other >= 0)
             {
-                if (other != w.Index && _readClocks[(index * warps) + other] > w.Clocks[other])
-                {
-                    int readSite = c.ReadSite;
-                    bool exact = c.Reader == other + 1;
-                    owner.Report(Checks.SharedRaces, site, lane, $"race on shared byte {offset}: {Verb(kind)} here, read by warp {other}{(exact ? $" at {owner.Place(readSite)}" : "")} with no barrier between");
-                    break;
-                }
+                int readSite = c.ReadSite;
+                bool exact = c.Reader == other + 1;
+                owner.Report(Checks.SharedRaces, site, lane, $"race on shared byte {offset}: {Verb(kind)} here, read by warp {other}{(exact ? $" at {owner.Place(readSite)}" : "")} with no barrier between");
             }
         }
 
-        if (Hazards && c.Reader == self && c.ReadSite != site)
+        if (Hazards && c.Reader == self)
         {
-            uint others = c.ReadLanes & ~(1u << lane);
-            for (; others != 0; others &= others - 1)
-            {
-                int other = System.Numerics.BitOperations.TrailingZeroCount(others);
-                if (!w.LanesOrdered(other, lane, c.ReadTime))
-                {
-                    LaneHazard(site, lane, offset, kind, other, c.ReadSite, "read");
-                    break;
-                }
-            }
+            LaneHazard(w, site, lane, offset, kind, c.ReadLanes, c.ReadSite, c.ReadTime, "read");
         }
     }
 
-    private void LaneHazard(int site, int lane, int offset, AccessKind kind, int other, int otherSite, string did) =>
-        owner.Report(Checks.LaneHazards, site, lane, $"shared byte {offset} is {Verb(kind)} here, {did} by lane {other} of the same warp at {owner.Place(otherSite)} with no bar.warp.sync between");
+    /// <summary>Another warp whose access, noted in these clocks, no barrier puts before this one; -1 = none.</summary>
+    private int Unordered(uint[] clocks, int index)
+    {
+        Warp w = owner.CurrentWarp;
+        for (int other = 0; other < warps; other++)
+        {
+            if (other != w.Index && clocks[(index * warps) + other] > w.Clocks[other])
+            {
+                return other;
+            }
+        }
+
+        return -1;
+    }
+
+    /// <summary>
+    /// Reports an earlier access of the same warp by one of the lanes unless they synchronised since. Lanes of one instruction are no hazard; ldmatrix gives
+    /// a row to many lanes, so the whole warp must have synchronised.
+    /// </summary>
+    private void LaneHazard(Warp w, int site, int lane, int offset, AccessKind kind, uint lanes, int otherSite, uint time, string did)
+    {
+        bool whole = kind == AccessKind.WarpRead;
+        for (lanes &= whole ? uint.MaxValue : otherSite == site ? 0 : ~(1u << lane); lanes != 0; lanes &= lanes - 1)
+        {
+            int other = System.Numerics.BitOperations.TrailingZeroCount(lanes);
+            if (whole ? w.AllSync <= time : !w.LanesOrdered(other, lane, time))
+            {
+                owner.Report(Checks.LaneHazards, site, lane, $"shared byte {offset} is {Verb(kind)} here, {did} by lane {other} of the same warp at {owner.Place(otherSite)} with no bar.warp.sync between");
+                return;
+            }
+        }
+    }
 
     private void Record(ref Cell c, int index, int site, int lane, AccessKind kind)
     {
         Warp w = owner.CurrentWarp;
         int self = w.Index + 1;
-        if (kind is AccessKind.Write or AccessKind.Atomic)
+        switch (kind)
         {
-            c.Writer = self;
-            c.WriterLane = lane;
-            c.WriteSite = site;
-            c.WriteClock = w.Clocks[w.Index];
-            c.WriteTime = w.Time;
-            c.WriteAtomic = kind == AccessKind.Atomic;
-            return;
+            case AccessKind.Write:
+                c.Writer = self;
+                c.WriterLane = lane;
+                c.WriteSite = site;
+                c.WriteClock = w.Clocks[w.Index];
+                c.WriteTime = w.Time;
+                return;
+            case AccessKind.Atomic:
+                _atomicClocks ??= new uint[_readClocks.Length];
+                _atomicClocks[(index * warps) + w.Index] = w.Clocks[w.Index];
+                c.AtomicLanes = c.Atomic == self && c.AtomicTime == w.Time ? c.AtomicLanes | (1u << lane) : 1u << lane;
+                c.Atomic = self;
+                c.AtomicTime = w.Time;
+                c.AtomicSite = site;
+                return;
+            default:
+                break;
         }
 
         _readClocks[(index * warps) + w.Index] = w.Clocks[w.Index];
@@ -235,16 +275,12 @@ internal sealed class SharedShadow(Interpreter owner, int bytes, int shift, int 
     /// <summary>The bytes were read since the last barrier by another warp: the copy may overtake that read.</summary>
     private void ReadBefore(ref Cell c, int index, int site, int lane, int offset)
     {
-        Warp w = owner.CurrentWarp;
-        for (int other = 0; other < warps; other++)
+        int other = Unordered(_readClocks, index);
+        if (other >= 0)
         {
-            if (other != w.Index && _readClocks[(index * warps) + other] > w.Clocks[other])
-            {
-                int readSite = c.ReadSite;
-                bool exact = c.Reader == other + 1;
-                owner.Report(Checks.AsyncCopies, site, lane, $"a copy to shared byte {offset} begins, but warp {other} read it{(exact ? $" at {owner.Place(readSite)}" : "")} with no barrier between");
-                return;
-            }
+            int readSite = c.ReadSite;
+            bool exact = c.Reader == other + 1;
+            owner.Report(Checks.AsyncCopies, site, lane, $"a copy to shared byte {offset} begins, but warp {other} read it{(exact ? $" at {owner.Place(readSite)}" : "")} with no barrier between");
         }
     }
 

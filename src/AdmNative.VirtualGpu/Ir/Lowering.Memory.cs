@@ -605,9 +605,12 @@ internal sealed partial class Lowering
 
         MicroOp op = Op(OpCode.Printf);
         // Local offsets of the result, the format pointer and the argument pointer.
-        op.Extra = RowList(lists[0].Elements.Concat(lists[1].Elements).Select(e =>
-            e.Kind == PtxOperandKind.Symbol ? checked((int)_symbolOffsets[e.Name]) : throw Bad("needs .param variables")));
+        op.Extra = RowList(lists[0].Elements.Select(e => Place(e, 4)).Concat(lists[1].Elements.Select(e => Place(e, 8))));
         Emit(op);
+
+        int Place(PtxOperand operand, int bytes) =>
+            operand.Kind == PtxOperandKind.Symbol && _symbols.TryGetValue(operand.Name, out PtxVariable? v) && v.Space == PtxSpace.Param && !_function.Params.Contains(v) && v.Bytes >= bytes
+                ? checked((int)_symbolOffsets[operand.Name]) : throw Bad($"needs a .param variable of {bytes} bytes");
     }
 
     private void Cvta()

@@ -32,12 +32,12 @@ internal sealed class KernelRun(string family, LaunchOptions options, Func<strin
 
     public byte[] Get(ulong address, int bytes) => _run.Get<byte>((long)address, bytes);
 
-    public void Launch<T>(string entry, long grid, in T parameters) where T : unmanaged
+    public void Launch<T>(string entry, long grid, in T parameters, int sharedBytes = 0) where T : unmanaged
     {
         KernelEntry kernel = s_bundle[entry];
         byte[] block = MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in parameters)).ToArray();
         Assert.Equal(kernel.ParameterBytes, block.Length);
-        var shape = new LaunchShape((uint)grid, 1, 1, (uint)kernel.MaxThreads[0], 1, 1);
+        var shape = new LaunchShape((uint)grid, 1, 1, (uint)kernel.MaxThreads[0], 1, 1, (uint)sharedBytes);
         _reports.Add(_run.Launch(entry, shape, block));
     }
 

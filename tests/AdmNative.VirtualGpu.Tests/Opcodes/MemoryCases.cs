@@ -183,6 +183,31 @@ internal static class MemoryCases
             yield return OpcodeCase.Lane($"st.{q}.u32 [%at+4], %a;", I32, [I32], v => v[0]) with { Statement = $"st.{q}.u32 [%at+4], %a; ld.global.u32 %d, [%at+4];", Spelling = $"st.{q}.u32" };
         }
 
+        foreach (string type in s_types)
+        {
+            int width = Width(type);
+            foreach ((string space, string address) in new[] { (".global", "%at+8"), (".shared", "%t7"), ("", "%at+16") })
+            {
+                yield return OpcodeCase.Lane($"ld.volatile{space}.{type} %d, [{address}];", Register(width), [Register(width)], v => Extend(type, v[0])) with
+                {
+                    Statement = $"st.volatile{space}.{type} [{address}], %a; ld.volatile{space}.{type} %d, [{address}];",
+                    Before = SharedBase,
+                    Declarations = ".shared .align 16 .b8 NAME_s[16384];",
+                    Spelling = $"ld.volatile{space}.{type}",
+                };
+            }
+        }
+
+        foreach (string type in new[] { "f32", "u32", "b64" })
+        {
+            string second = Temporary(Width(type), 0);
+            yield return OpcodeCase.Lane($"ld.volatile.global.v2.{type} {{{second}, %d}}, [%at];", Register(Width(type)), [I64, I64], v => Element(v[0], v[1], type, 1)) with
+            {
+                Before = "st.global.v2.b64 [%at], {%a, %b};",
+                Threads = 128,
+            };
+        }
+
         foreach (string q in new[] { "volatile.shared", "relaxed.cta.shared", "shared::cta", "acquire.cta.shared" })
         {
             string store = q.Replace("acquire", "release", StringComparison.Ordinal);
@@ -207,8 +232,25 @@ internal static class MemoryCases
                 };
             }
 
-            yield return OpcodeCase.Lane($"ld.global.{q}.v2.u32 {{%t0, %d}}, [%u0];", I32, [I64], v => v[0] >> 32) with { Before = "ld.param.u64 %u0, [a]; add.s64 %u0, %u0, %step;" };
-            yield return OpcodeCase.Lane($"ld.global.{q}.v4.u16 {{%h0, %h1, %h2, %d}}, [%u0];", I16, [I64], v => v[0] >> 48) with { Before = "ld.param.u64 %u0, [a]; add.s64 %u0, %u0, %step;" };
+            foreach (string type in s_types)
+            {
+                int width = Width(type);
+                foreach (int count in new[] { 2, 4 }.Where(n => n * width <= 128))
+                {
+                    // Two neighbouring threads read the same 16 bytes of %a's array.
+                    int element = count - 1;
+                    string list = string.Join(", ", Enumerable.Range(0, count).Select(i => i == element ? "%d" : Temporary(width, i)));
+                    yield return new($"ld.global.{q}.v{count}.{type}", $"ld.global.{q}.v{count}.{type} {{{list}}}, [%u0];", Register(width), [I64], (w, lane) =>
+                    {
+                        int even = ((int)(32 * w.Warp) + lane) & ~1;
+                        return Element(w.Thread(0, even), w.Thread(0, even + 1), type, element);
+                    })
+                    {
+                        Before = "ld.param.u64 %u0, [a]; and.b64 %u1, %step, -16; add.s64 %u0, %u0, %u1;",
+                        Threads = 128,
+                    };
+                }
+            }
         }
 
         yield return OpcodeCase.Lane("prefetch.global.L2 [%at]; mov.u32 %d, %a;", I32, [I32], v => v[0]) with { Spelling = "prefetch.global.L2" };
@@ -269,6 +311,68 @@ internal static class MemoryCases
         foreach (string type in new[] { "u64", "b64", "s64" })
         {
             yield return new($"ld.param.{type}", $"ld.param.{type} %u0, [a]; ld.global.u64 %d, [%u0];", I64, [I64], (w, _) => w.Thread(0, 0));
+        }
+
+        // Whole pointers by their halves or in pairs: what they point at tells whether they came through. a and b lie side by side.
+        foreach (string type in new[] { "u32", "s32", "b32", "f32" })
+        {
+            foreach (string at in new[] { "[a]", "[%u2]" })
+            {
+                yield return Pointer($"ld.param.v2.{type} {{%t0, %t1}}, {at}; mov.b64 %u0, {{%t0, %t1}};", 0);
+                yield return Pointer($"ld.param.v4.{type} {{%t0, %t1, %t2, %t3}}, {at}; mov.b64 %u0, {{%t0, %t1}};", 0);
+                yield return Pointer($"ld.param.v4.{type} {{%t0, %t1, %t2, %t3}}, {at}; mov.b64 %u0, {{%t2, %t3}};", 1);
+            }
+        }
+
+        foreach (string type in new[] { "u64", "s64", "b64", "f64" })
+        {
+            foreach (string at in new[] { "[a]", "[%u2]" })
+            {
+                yield return Pointer($"ld.param.{type} %u0, {at};", 0);
+                yield return Pointer($"ld.param.v2.{type} {{%u0, %u1}}, {at};", 0);
+                yield return Pointer($"ld.param.v2.{type} {{%u1, %u0}}, {at};", 1);
+            }
+        }
+
+        static OpcodeCase Pointer(string statement, int operand) =>
+            new(statement.Split(' ')[0], $"{statement} add.s64 %u0, %u0, %step; ld.global.b64 %d, [%u0];", I64, [I64, I64], (w, lane) => w.Thread(operand, (int)(32 * w.Warp) + lane))
+            {
+                Before = "mov.b64 %u2, a;",
+                Threads = 128,
+            };
+
+        // Through a function that gives back what it gets.
+        foreach (string type in s_types)
+        {
+            int width = Width(type);
+            string register = Register(width) == I16 ? "b16" : $"b{width}";
+
+            // The calling convention has no scalars below 32 bits.
+            string Declared(string name) => width < 32 ? $".align {width / 8} .b8 {name}[{width / 8}]" : $".{type} {name}";
+            yield return OpcodeCase.Lane($"st.param.{type} [p], %a;", Register(width), [Register(width)], v => Extend(type, v[0])) with
+            {
+                Statement = $"{{ .param {Declared("p")}; .param {Declared("q")}; st.param.{type} [p], %a; call (q), NAME_f, (p); ld.param.{type} %d, [q]; }}",
+                Declarations = $".func (.param {Declared("r")}) NAME_f(.param {Declared("x")}) {{ .reg .{register} %v; ld.param.{type} %v, [x]; st.param.{type} [r], %v; ret; }}",
+            };
+            foreach (int count in new[] { 2, 4 }.Where(n => n * width <= 128))
+            {
+                string[] names = ["%a", "%b", "%c", "%e"];
+                string registers = string.Join(", ", Enumerable.Range(0, count).Select(i => $"%v{i}")), given = string.Join(", ", names.Take(count));
+                int bytes = count * width / 8;
+                for (int k = 0; k < count; k++)
+                {
+                    int element = k;
+                    string taken = string.Join(", ", Enumerable.Range(0, count).Select(i => i == element ? "%d" : Temporary(width, i)));
+                    yield return OpcodeCase.Lane(
+                        $"st.param.v{count}.{type} [p], {{{given}}};", Register(width), [.. Enumerable.Repeat(Register(width), count)], v => Extend(type, v[element])) with
+                    {
+                        Statement = $"{{ .param .align {bytes} .b8 p[{bytes}]; .param .align {bytes} .b8 q[{bytes}]; st.param.v{count}.{type} [p], {{{given}}}; call (q), NAME_f, (p); ld.param.v{count}.{type} {{{taken}}}, [q]; }}",
+                        Declarations = $".func (.param .align {bytes} .b8 r[{bytes}]) NAME_f(.param .align {bytes} .b8 x[{bytes}]) {{ .reg .{register} %v<4>; ld.param.v{count}.{type} {{{registers}}}, [x]; st.param.v{count}.{type} [r], {{{registers}}}; ret; }}",
+                        Spelling = $"st.param.v{count}.{type} (element {element})",
+                        Threads = 128,
+                    };
+                }
+            }
         }
 
         yield return new("ld.param::entry.u32", "ld.param::entry.u32 %d, [mask];", I32, [], (w, _) => w.Mask);
@@ -366,6 +470,32 @@ internal static class MemoryCases
 
     private static IEnumerable<OpcodeCase> AsyncCopies()
     {
+        // Four groups of one copy: behind wait_group n all but the last n have landed, and late delivery has touched no other.
+        const string Four = "cp.async.ca.shared.global [%t7], [%at], 4; cp.async.commit_group; cp.async.ca.shared.global [%t7+4], [%at+4], 4; cp.async.commit_group; "
+            + "cp.async.ca.shared.global [%t7+8], [%at+8], 4; cp.async.commit_group; cp.async.ca.shared.global [%t7+12], [%at+12], 4; cp.async.commit_group; ";
+        for (int pending = 0; pending <= 4; pending++)
+        {
+            for (int slot = 0; slot < 4; slot++)
+            {
+                int at = slot;
+                bool landed = slot < 4 - pending;
+                foreach (AsyncDelivery delivery in Enum.GetValues<AsyncDelivery>())
+                {
+                    bool old = !landed && delivery == AsyncDelivery.Late;
+                    yield return OpcodeCase.Lane($"cp.async.wait_group {pending};", I32, [I64, I64], v => old ? 0xDEAD_0000u + (uint)at : (at < 2 ? v[0] : v[1]) >> (32 * (at & 1)) & uint.MaxValue) with
+                    {
+                        Statement = $"{Four}cp.async.wait_group {pending}; ld.shared.u32 %d, [%t7+{4 * slot}]; cp.async.wait_all;",
+                        Before = SharedBase + "st.global.v2.b64 [%at], {%a, %b}; mov.b32 %t0, 0xDEAD0000; mov.b32 %t1, 0xDEAD0001; mov.b32 %t2, 0xDEAD0002; mov.b32 %t3, 0xDEAD0003; st.shared.v4.b32 [%t7], {%t0, %t1, %t2, %t3};",
+                        Declarations = ".shared .align 16 .b8 NAME_s[16384];",
+                        Spelling = $"cp.async.wait_group {pending} (group {slot}, {delivery})",
+                        Delivery = delivery,
+                        Provokes = landed ? Checks.None : Checks.AsyncCopies,
+                        Threads = 128,
+                    };
+                }
+            }
+        }
+
         foreach ((string cache, int size) in new[] { ("ca", 4), ("ca", 8), ("ca", 16), ("cg", 16) })
         {
             foreach (string hint in new[] { "", ".L2::64B", ".L2::128B", ".L2::256B" })

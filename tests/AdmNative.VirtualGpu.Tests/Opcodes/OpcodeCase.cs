@@ -55,6 +55,9 @@ internal sealed record OpcodeCase(string Spelling, string Statement, Kind Result
     /// <summary>Findings that the inputs provoke by design.</summary>
     public Checks Provokes { get; init; }
 
+    /// <summary>When asynchronous copies land.</summary>
+    public AsyncDelivery Delivery { get; init; }
+
     /// <summary>False when the statement cannot stand behind a guard (several statements, or one for the whole warp).</summary>
     public bool Guardable { get; init; } = true;
 

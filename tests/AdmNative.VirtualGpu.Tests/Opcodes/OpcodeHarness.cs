@@ -35,7 +35,7 @@ internal static class OpcodeHarness
         int n = row.Threads;
         ulong[][] inputs = [.. row.Inputs.Select((k, i) => Inputs.Of(k, i, n, pairs: row.Inputs.Length > 1))];
         using var run = new PtxRun(Module([row], row.Target));
-        run.Options = new LaunchOptions { Counters = false };
+        run.Options = new LaunchOptions { Counters = false, Delivery = row.Delivery };
         long[] at = [.. Enumerable.Range(0, 4).Select(i => i < inputs.Length ? run.Put<ulong>(inputs[i]) : 0L)];
         long scratch = run.Put<byte>(new byte[32 * n]);
         ulong width = RegisterBits(row.Result) switch { 64 => ulong.MaxValue, 32 => uint.MaxValue, 16 => 0xFFFF, _ => 1 };
