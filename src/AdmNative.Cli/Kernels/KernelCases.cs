@@ -9,6 +9,7 @@ internal static class KernelCases
         ("gn", GroupNormCases.All),
         ("sampler", SamplerCases.All),
         ("optim", OptimizerCases.All),
+        ("attn", AttentionCases.All),
     ];
 
     /// <summary>Cases of one family, or of all.</summary>
