@@ -1,30 +1,33 @@
-// Gradients of O = softmax(s Q K^T) V, s = d^-1/2; f16 and bf16, d = 32, 64, 128. With P = exp(s Q K^T - LSE), delta = rowsum(dO O) and
+// Gradients of O = softmax(s Q K^T) V, s = d^-1/2; f16 and bf16. With P = exp(s Q K^T - LSE), delta = rowsum(dO O) and
 // dS = P (dO V^T - delta):   dV = P^T dO,   dK = s dS^T Q,   dQ = s dS K.
+// Entries are named by their padded head dimension D = 32, 64, 128: d is any multiple of 8 up to D (attn_fwd.cu).
 //
 // Two launches after attn_delta, no atomics, every element one writer, tiles in ascending order: the same bits on every run.
 // Its stats hold (+inf, 0) for queries past the end, so that p = 2^(score - inf) = 0 there and no tile of queries needs a mask.
 //   attn_bwd_dkdv:  a block of 4 warps owns 64 keys and walks over the queries; a warp has 16 keys. It works on S^T = K Q^T, so that P^T
 //                   and dS^T are A operands as they come out of the tensor core, and dO and Q, read a second time transposed, are B.
 //   attn_bwd_dq:    a block owns 64 queries and walks over the keys; the same code with rows and columns exchanged, without the dV product.
-// The walked-over pair comes in tiles of 64 (d = 128: 32) through a ring of two stages, one wait and one barrier per tile; the owned pair
-// stays in registers as fragments (dkdv at d = 128: in shared memory). P and dS are rounded to T for their products, the sums are f32.
+// The walked-over pair comes in tiles of 64 (D = 128: 32) through a ring of two stages, one wait and one barrier per tile; the owned pair
+// stays in registers as fragments (dkdv at D = 128: in shared memory). P and dS are rounded to T for their products, the sums are f32.
+// dkdv has the stats of a tile's queries in the ring (D = 128: every warp in its lanes, which keeps shared memory at 64 KiB).
 //
-// mma per block and tile of c columns: dkdv c d / 8 (4 products), dq 3 c d / 32. ex2: 1 per score. No bank conflicts.
-// Traffic, elements of 2 bytes, per head: dkdv 4 keys d + ceil(keys / 64) (2 queries d +
-// 8 padded bytes), padded to c; dq 3 queries d + 8 padded bytes + ceil(queries / 64) 2 keys d.
+// mma per block and tile of c columns: dkdv c D / 8 (4 products), dq 3 c D / 32. ex2: 1 per score. No bank conflicts.
+// Traffic, elements of 2 bytes, per head: dkdv 4 keys d + ceil(keys / 64) (2 queries d + 8 padded bytes), padded to c (D = 128: 32 padded
+// bytes, each warp its own); dq 3 queries d + 8 padded bytes + ceil(queries / 64) 2 keys d.
 //
-// launch attn_bwd_dkdv_d{32,64,128}_{f16,bf16}(AttnBwdParams): block 128; grid x = ceil(keys / 64) heads N; shared 512 d + 1024 bytes
-//        (d = 128: 512 d + 512); pointers 16-byte aligned, strides multiples of 8, row strides below 2^31; queries, keys, heads >= 1.
-// launch attn_bwd_dq_d{32,64,128}_{f16,bf16}(AttnBwdParams): block 128; grid x = ceil(queries / 64) heads N; shared 512 d bytes; as above.
-// Budget, no spills: 232 registers (dkdv at d = 128: 250), at most 64.5 KiB: 2/2/2/2 blocks per SM on sm_80/86/89/90, 2/1/1/2 at d = 128.
+// launch attn_bwd_dkdv_d{32,64,128}_{f16,bf16}(AttnBwdParams): block 128; grid x = ceil(keys / 64) heads N; shared 512 D + 1024 bytes
+//        (D = 128: 512 D); pointers 16-byte aligned, d and strides multiples of 8, row strides below 2^31; queries, keys, heads >= 1.
+// launch attn_bwd_dq_d{32,64,128}_{f16,bf16}(AttnBwdParams): block 128; grid x = ceil(queries / 64) heads N; shared 512 D bytes; as above.
+// Budget, no spills: 232 registers, at most 64 KiB: 2/2/2/2 blocks per SM on sm_80/86/89/90, 2/1/1/2 at D = 128.
 #include "common/attention.cuh"
 
 enum { kRows = 64 };
 
-// s += rows of a (16 x D) times columns (rows of a tile): 16 x COLS. KEEP: a is in registers, else at `rows`, this lane's place in its tile.
+// s += rows of a (16 x D) times columns (rows of a tile): 16 x COLS. KEEP: a is in registers, else at `rows`, this lane's place in its tile;
+// unrolled by 4 there, lest the assembler load more fragments ahead than 232 registers hold.
 template <class T, int D, int COLS, bool KEEP> __device__ __forceinline__ void scores(
     float (&s)[COLS / 8][4], const u32 (&a)[KEEP ? D / 16 : 1][4], u32 rows, int warp, u32 columns) {
-#pragma unroll
+#pragma unroll KEEP ? D / 16 : 4
     for (int c = 0; c < D / 16; c++) {
         u32 row[4];
         if (KEEP) {
@@ -70,21 +73,21 @@ template <class T, int D, bool KEYS> __device__ __forceinline__ void attnBackwar
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     const int first = at.tile * kRows, tiles = (colsAll - 1) / kCols + 1, padded = ((p.queries - 1) / 64 + 1) * 64;
     const u32 shared = sharedAddress(ring), rowsPlace = shared + (kOwnPlace ? 2 : 1) * kStageBytes;
-    const u32 statsPlace = shared + 2 * kStageBytes + (kOwnPlace ? 2 * kRowsBytes : 0);
+    const u32 statsPlace = shared + 2 * kStageBytes;   // dkdv, d < 128: those of a tile's queries; at d = 128 in its warps' lanes
     const float* const stats = p.stats + ((i64)at.sample * p.heads + at.head) * padded * 2;
 
     // rows, then the first columns
     const u16 *q = attnRows((const u16*)p.q, p.qStrides, at), *dO = attnRows((const u16*)p.dO, p.doStrides, at);
     const u16 *k = attnRows((const u16*)p.k, p.kvStrides, at), *v = attnRows((const u16*)p.v, p.kvStrides, at);
     const i64 ldQ = p.qStrides.row, ldO = p.doStrides.row, ldKv = p.kvStrides.row;
-    if (KEYS) AttnLoader<D, kRows>(k + first * ldKv, ldKv, v + first * ldKv, ldKv, p.keys - first).issue(rowsPlace);
-    else AttnLoader<D, kRows>(q + first * ldQ, ldQ, dO + first * ldO, ldO, p.queries - first).issue(rowsPlace);
+    if (KEYS) AttnLoader<D, kRows>(k + first * ldKv, ldKv, v + first * ldKv, ldKv, p.keys - first, p.d).issue(rowsPlace);
+    else AttnLoader<D, kRows>(q + first * ldQ, ldQ, dO + first * ldO, ldO, p.queries - first, p.d).issue(rowsPlace);
     commitCopies();
-    AttnLoader<D, kCols> loader(KEYS ? q : k, KEYS ? ldQ : ldKv, KEYS ? dO : v, KEYS ? ldO : ldKv, colsAll);
+    AttnLoader<D, kCols> loader(KEYS ? q : k, KEYS ? ldQ : ldKv, KEYS ? dO : v, KEYS ? ldO : ldKv, colsAll, p.d);
     const auto issue = [&](int tile) {
         if (tile < tiles) {
             loader.issue(shared + (tile & 1) * kStageBytes);
-            if (KEYS && threadIdx.x < kCols / 2)
+            if (KEYS && !kOwnPlace && threadIdx.x < kCols / 2)
                 copyAsync(statsPlace + (tile & 1) * kCols * 8 + threadIdx.x * 16, stats + tile * kCols * 2 + threadIdx.x * 4, 16);
         }
         commitCopies();
@@ -116,6 +119,9 @@ template <class T, int D, bool KEYS> __device__ __forceinline__ void attnBackwar
         __syncthreads();
         issue(tile + 1);
 
+        float2 inLane = {};
+        if (KEYS && kOwnPlace) inLane = ((const float2*)stats)[tile * kCols + lane];
+
         // s becomes p
         float s[kCols / 8][4] = {}, ds[kCols / 8][4] = {};
         scores<T, D, kCols, kKeep>(s, one, rowsPlace + laneOfRows, warp, tileOne + laneOfColumns);
@@ -131,7 +137,11 @@ template <class T, int D, bool KEYS> __device__ __forceinline__ void attnBackwar
 #pragma unroll
         for (int j = 0; j < kCols / 8; j++) {
             float lse[4] = {own0.x, own0.x, own1.x, own1.x}, delta[4] = {own0.y, own0.y, own1.y, own1.y};
-            if (KEYS) {   // two neighbouring queries, the same for both rows
+            if (KEYS && kOwnPlace) {   // two neighbouring queries, the same for both rows
+                const int from = 8 * j + 2 * t;
+                lse[0] = lse[2] = __shfl_sync(0xffffffffu, inLane.x, from), delta[0] = delta[2] = __shfl_sync(0xffffffffu, inLane.y, from);
+                lse[1] = lse[3] = __shfl_sync(0xffffffffu, inLane.x, from + 1), delta[1] = delta[3] = __shfl_sync(0xffffffffu, inLane.y, from + 1);
+            } else if (KEYS) {
                 const uint4 w = loadShared16(statsPlace + (tile & 1) * kCols * 8 + (8 * j + 2 * t) * 8);
                 lse[0] = lse[2] = __uint_as_float(w.x), delta[0] = delta[2] = __uint_as_float(w.y);
                 lse[1] = lse[3] = __uint_as_float(w.z), delta[1] = delta[3] = __uint_as_float(w.w);
@@ -151,8 +161,8 @@ template <class T, int D, bool KEYS> __device__ __forceinline__ void attnBackwar
     const int row0 = first + 16 * warp, rows = rowsAll - row0;
     const i64 ld = KEYS ? p.dkvStrides.row : p.dqStrides.row;
     const AttentionStrides strides = KEYS ? p.dkvStrides : p.dqStrides;
-    attnStoreRows<T, D>(sumOne, p.scale, p.scale, place, attnRows((u16*)(KEYS ? p.dk : p.dq), strides, at) + row0 * ld, ld, rows);
-    if constexpr (KEYS) attnStoreRows<T, D>(sumTwo, 1.0f, 1.0f, place + kRowsBytes, attnRows((u16*)p.dv, strides, at) + row0 * ld, ld, rows);
+    attnStoreRows<T, D>(sumOne, p.scale, p.scale, place, attnRows((u16*)(KEYS ? p.dk : p.dq), strides, at) + row0 * ld, ld, rows, p.d);
+    if constexpr (KEYS) attnStoreRows<T, D>(sumTwo, 1.0f, 1.0f, place + kRowsBytes, attnRows((u16*)p.dv, strides, at) + row0 * ld, ld, rows, p.d);
 }
 
 #define ATTN_BWD(name, T, D, KEYS) \

@@ -4,8 +4,8 @@
 // Sums: a lane adds the elements of its 16-byte vector in order, then the tree of xor distances; any d: lane l adds elements l, l + 32, ...
 // Traffic per head: 2 queries d elements and 4 queries bytes read, 8 padded bytes written.
 //
-// launch attn_delta_d{32,64,128}_{f16,bf16,f32}(AttnDeltaParams): block 128; grid x = ceil(queries / 64) heads N; shared 0; o, dO 16-byte
-//        aligned, strides multiples of 16 bytes; stats 8-byte aligned, padded = 64 ceil(queries / 64).
+// launch attn_delta_d{32,64,128}_{f16,bf16,f32}(AttnDeltaParams): block 128; grid x = ceil(queries / 64) heads N; shared 0; d at most the
+//        entry's and, as strides, a multiple of 16 bytes; o, dO 16-byte aligned; stats 8-byte aligned, padded = 64 ceil(queries / 64).
 // launch attn_delta_any_{f16,bf16,f32}(AttnDeltaParams): block 128; grid x = ceil(queries / 64) heads N; shared 0; any d and any
 //        strides; o, dO aligned to their elements; stats as above.
 // Budget: 40 registers (any d: 56), no spills, no shared memory.
@@ -46,8 +46,9 @@ template <class T, int D> __device__ __forceinline__ void attnDelta(const AttnDe
         float sum = 0.0f;
         if (D != 0) {
             float x[N], y[N];
-            loadVec<false>(o + row * p.oStrides.row + lane * N, exists ? N : 0, x);
-            loadVec<false>(dO + row * p.doStrides.row + lane * N, exists ? N : 0, y);
+            const int left = exists && lane * N < p.d ? N : 0;
+            loadVec<false>(o + row * p.oStrides.row + lane * N, left, x);
+            loadVec<false>(dO + row * p.doStrides.row + lane * N, left, y);
 #pragma unroll
             for (int e = 0; e < N; e++) sum = fmaf(x[e], y[e], sum);
         } else {

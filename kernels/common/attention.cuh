@@ -104,20 +104,20 @@ __device__ __forceinline__ float log2Fast(float x) {
 #define ATTN_LN2 0.693147180559945309f
 
 // Copies tiles of ROWS rows of D 16-bit elements from two matrices of equal strides (K and V, or Q and dO) or from one, 16 bytes per
-// thread and pass, 128 threads; rows past the end become zeros. A quarter warp writes 128 contiguous (swizzled) bytes: no bank conflicts.
+// thread and pass, 128 threads; rows past the end and elements past d become zeros. A quarter warp writes 128 contiguous (swizzled) bytes: no bank conflicts.
 template <int D, int ROWS> struct AttnLoader {
     enum { kChunks = D / 8, kAtOnce = 128 / kChunks, kRowBytes = 2 * D, kTileBytes = ROWS * kRowBytes };
     static_assert(kAtOnce % 8 == 0 && ROWS % kAtOnce == 0, "passes keep the swizzle");
     const u16 *one, *two;   // this thread's chunk of the next tile's first pass
     int ldOne, ldTwo;       // elements between rows
-    int rows;               // rows from there to the end; may be negative
+    int rows;               // rows from there to the end; may be negative; 0 past d
     u32 slot;               // its bytes in the tile
 
-    __device__ __forceinline__ AttnLoader(const u16* first, i64 ldFirst, const u16* second, i64 ldSecond, int rowsLeft) {
+    __device__ __forceinline__ AttnLoader(const u16* first, i64 ldFirst, const u16* second, i64 ldSecond, int rowsLeft, int d) {
         const int row = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
         ldOne = (int)ldFirst, ldTwo = (int)ldSecond;
         one = first + row * ldFirst + 8 * chunk, two = second + row * ldSecond + 8 * chunk;
-        rows = rowsLeft - row;
+        rows = 8 * chunk < d ? rowsLeft - row : 0;
         slot = swizzle<kRowBytes>(row, chunk);
     }
 
@@ -174,9 +174,9 @@ __device__ __forceinline__ uint4 loadShared16(u32 from) {
 }
 
 // Rows of D: acc times scale[0] (rows g) and scale[1] (rows g + 8), rounded once, by way of the warp's own 16 rows of shared memory and
-// 16-byte stores. `to` is row 0 of the warp, `rows` how many of its 16 exist.
+// 16-byte stores. `to` is row 0 of the warp, `rows` how many of its 16 exist, d how many of their D elements.
 template <class T, int D> __device__ __forceinline__ void attnStoreRows(
-    const float (&acc)[D / 8][4], float scale0, float scale1, u32 own, u16* to, i64 ld, int rows) {
+    const float (&acc)[D / 8][4], float scale0, float scale1, u32 own, u16* to, i64 ld, int rows, int d) {
     const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
     constexpr int kChunks = D / 8, kAtOnce = 32 / kChunks;
 #pragma unroll
@@ -189,6 +189,6 @@ template <class T, int D> __device__ __forceinline__ void attnStoreRows(
     for (int i = 0; i < 16; i += kAtOnce) {
         const int row = i + lane / kChunks, chunk = lane % kChunks;
         const uint4 w = loadShared16(own + swizzle<2 * D>(row, chunk));
-        if (row < rows) store16(to + row * ld + 8 * chunk, w);
+        if (row < rows && 8 * chunk < d) store16(to + row * ld + 8 * chunk, w);
     }
 }

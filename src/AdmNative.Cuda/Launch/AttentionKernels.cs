@@ -15,8 +15,8 @@ public sealed record AttentionBackwardPlan(AttentionShape Shape, KernelDType DTy
     : KernelPlan(Launches, WorkspaceBytes);
 
 /// <summary>
-/// Fused attention: kernels/attn_fwd.cu and attn_bwd.cu with tensor cores (f16, bf16; head dimensions 32, 64, 128), attn_tile_fwd.cu and
-/// attn_tile_bwd.cu without (f32; other head dimensions up to 256), attn_delta.cu.
+/// Fused attention: kernels/attn_fwd.cu and attn_bwd.cu with tensor cores (f16, bf16; head dimensions that are multiples of 8 up to 128, padded
+/// to 32, 64 or 128), attn_tile_fwd.cu and attn_tile_bwd.cu without (f32; other head dimensions up to 256), attn_delta.cu.
 /// </summary>
 public static class AttentionKernels
 {
@@ -35,19 +35,19 @@ public static class AttentionKernels
     {
         Validate(Forward, shape);
         (int d, long heads) = (shape.HeadDim, (long)shape.N * shape.Heads);
-        (string name, bool tensorCores) = Kind(d, dtype);
+        (string name, int padded, bool tensorCores) = Kind(d, dtype);
 
         // Two fragments of rows per warp halve the shared-memory reads per product; worth it while every SM still gets two blocks.
-        bool offered = tensorCores && d <= 64;
+        bool offered = tensorCores && padded <= 64;
         bool wide = offered && (queryTile == 128
             || (queryTile == 0 && shape.Queries >= 1024 && LaunchRule.CeilDiv(shape.Queries, 128) * heads >= 2L * limits.SmCount));
         int tile = !tensorCores ? 32 : wide ? 128 : 64;
         LaunchRule.Require(queryTile == 0 || queryTile == tile, Forward, $"query tile {queryTile} is not offered at head dimension {d} in {dtype.Suffix()}");
 
         long queryTiles = LaunchRule.CeilDiv(shape.Queries, tile), keyTiles = LaunchRule.CeilDiv(shape.Keys, 64);
-        long shared = tensorCores ? 512L * d : name == "any" ? 100352 : (640L * d) + 4096;
+        long shared = tensorCores ? (wide ? 768L : 512L) * padded : name == "any" ? 100352 : (640L * d) + 4096;
         long traffic = heads * ((((2L * shape.Queries) + (2L * queryTiles * shape.Keys)) * d * dtype.Bytes()) + (4L * shape.Queries));
-        long mma = tensorCores ? heads * queryTiles * keyTiles * (tile / 16) * d : 0;
+        long mma = tensorCores ? heads * queryTiles * keyTiles * (tile / 16) * padded : 0;
         LaunchShape launch = LaunchRule.Linear(Forward, queryTiles * heads, 128, shared, limits);
         return new(shape, dtype, [new($"attn_fwd_{name}{(wide ? "_q128" : "")}_{dtype.Suffix()}", launch, traffic, mma)]);
     }
@@ -61,11 +61,12 @@ public static class AttentionKernels
     {
         Validate(Backward, shape);
         (int d, int b, long heads) = (shape.HeadDim, dtype.Bytes(), (long)shape.N * shape.Heads);
-        (string name, bool tensorCores) = Kind(d, dtype);
+        (string name, int wide, bool tensorCores) = Kind(d, dtype);
         (long queries, long keys) = (shape.Queries, shape.Keys);
-        int rows = tensorCores ? 64 : 32, cols = tensorCores ? (d == 128 ? 32 : 64) : name == "any" ? 8 : 16;
-        long sharedRows = tensorCores ? 512L * d : name == "any" ? 100480 : (512L * d) + 4352;
-        long sharedColumns = sharedRows + (tensorCores ? 16L * cols : 0);
+        int rows = tensorCores ? 64 : 32, cols = tensorCores ? (wide == 128 ? 32 : 64) : name == "any" ? 8 : 16;
+        long sharedRows = tensorCores ? 512L * wide : name == "any" ? 100480 : (512L * d) + 4352;
+        bool ownStats = tensorCores && wide == 128; // each warp reads a tile's statistics for itself
+        long sharedColumns = sharedRows + (tensorCores && !ownStats ? 16L * cols : 0);
         long queryTiles = LaunchRule.CeilDiv(queries, rows), keyTiles = LaunchRule.CeilDiv(keys, rows), padded = LaunchRule.RoundUp(queries, StatsPadding);
         DeviceLimits device = limits; // a local function cannot see an in parameter
         PlannedLaunch Launch(string op, long blocks, long shared, long traffic, long mma) => new(
@@ -76,11 +77,11 @@ public static class AttentionKernels
             [
                 Launch("delta", padded / StatsPadding, 0, (2 * queries * d * b) + (4 * queries) + (8 * padded), 0),
                 Launch(
-                    "bwd_dkdv", keyTiles, sharedColumns, (4 * keys * d * b) + (keyTiles * ((2 * queries * d * b) + (8 * columnQueries))),
-                    keyTiles * columnQueries * 4 * rows * d / 2048 * (tensorCores ? 1 : 0)),
+                    "bwd_dkdv", keyTiles, sharedColumns, (4 * keys * d * b) + (keyTiles * ((2 * queries * d * b) + ((ownStats ? 32 : 8) * columnQueries))),
+                    keyTiles * columnQueries * 4 * rows * wide / 2048 * (tensorCores ? 1 : 0)),
                 Launch(
                     "bwd_dq", queryTiles, sharedRows, (3 * queries * d * b) + (8 * LaunchRule.RoundUp(queries, rows)) + (queryTiles * 2 * keys * d * b),
-                    queryTiles * LaunchRule.RoundUp(keys, cols) * 3 * rows * d / 2048 * (tensorCores ? 1 : 0)),
+                    queryTiles * LaunchRule.RoundUp(keys, cols) * 3 * rows * wide / 2048 * (tensorCores ? 1 : 0)),
             ],
             heads * padded * 8);
     }
@@ -167,9 +168,12 @@ public static class AttentionKernels
     /// <summary>d^-1/2 log2 e, rounded once.</summary>
     internal static float ScaleLog2(int headDim) => (float)(Math.Log2(Math.E) / Math.Sqrt(headDim));
 
-    /// <summary>The part of entry names that says which kernels serve a head dimension.</summary>
-    private static (string Name, bool TensorCores) Kind(int headDim, KernelDType dtype) =>
-        headDim is 32 or 64 or 128 ? ($"d{headDim}", dtype != KernelDType.F32) : ("any", false);
+    /// <summary>Which kernels serve a head dimension: that part of their names, the head dimension they are compiled for, whether with tensor cores.</summary>
+    private static (string Name, int Padded, bool TensorCores) Kind(int headDim, KernelDType dtype)
+    {
+        int padded = headDim <= 32 ? 32 : headDim <= 64 ? 64 : 128;
+        return headDim == padded || (dtype != KernelDType.F32 && headDim % 8 == 0 && headDim < padded) ? ($"d{padded}", padded, dtype != KernelDType.F32) : ("any", headDim, false);
+    }
 
     private static void Validate(string op, in AttentionShape shape)
     {
@@ -183,7 +187,7 @@ public static class AttentionKernels
     private static void Validate(
         string op, in AttentionShape shape, KernelDType dtype, params ReadOnlySpan<(string Name, ulong Address, AttentionStrides Strides)> all)
     {
-        (int headDim, int unit) = (shape.HeadDim, shape.HeadDim is 32 or 64 or 128 ? 16 / dtype.Bytes() : 1);
+        int headDim = shape.HeadDim, unit = Kind(headDim, dtype).Name == "any" ? 1 : 16 / dtype.Bytes();
         foreach ((string name, ulong address, AttentionStrides s) in all)
         {
             uint bytes = (uint)(unit * dtype.Bytes());

@@ -47,6 +47,7 @@ public sealed class AttentionKernelsTests
     [InlineData(32, KernelDType.BF16, 64, 4, 4, 4, 4)]
     [InlineData(128, KernelDType.F16, 64, 2, 1, 1, 2)]
     [InlineData(64, KernelDType.BF16, 128, 2, 2, 2, 2)]
+    [InlineData(48, KernelDType.F16, 64, 4, 3, 3, 4)]
     public void Forward_blocks_fit(int d, KernelDType dtype, int tile, params int[] least)
     {
         KernelBundle bundle = KernelBundle.Open();
@@ -90,6 +91,22 @@ public sealed class AttentionKernelsTests
         int half = d == 128 ? 2 : 1; // columns come in tiles of 32 at d = 128: one token fills half a tile of 64
         Assert.Equal([0L, 4 * product * cells / half, 3 * product * cells / half], backward.Select(l => l.MmaInstructions));
         Assert.Equal(0, AttentionKernels.PlanForward(shape, KernelDType.F32, DeviceLimits.Sm80).MmaInstructions);
+    }
+
+    /// <summary>Head dimensions that tensor-core kernels pad, and those no padding serves.</summary>
+    [Theory]
+    [InlineData(8, KernelDType.F16, "attn_fwd_d32_f16")]
+    [InlineData(40, KernelDType.BF16, "attn_fwd_d64_bf16")]
+    [InlineData(96, KernelDType.F16, "attn_fwd_d128_f16")]
+    [InlineData(96, KernelDType.F32, "attn_fwd_any_f32")]
+    [InlineData(36, KernelDType.F16, "attn_fwd_any_f16")]
+    [InlineData(136, KernelDType.F16, "attn_fwd_any_f16")]
+    public void Head_dimensions_are_padded_to_a_kernel(int d, KernelDType dtype, string entry)
+    {
+        PlannedLaunch launch = AttentionKernels.PlanForward(AttentionShape.Self(1, 64, 1, d), dtype, DeviceLimits.Sm80).Launches[0];
+        Assert.Equal(entry, launch.Entry);
+        long rows = entry.Contains("any", StringComparison.Ordinal) ? 6 : 4; // Q and O once, K and V once per query tile of 32 or 64
+        Assert.Equal((rows * 64 * d * dtype.Bytes()) + (4 * 64), launch.TrafficBytes);
     }
 
     /// <summary>The wide tile is chosen for long sequences that fill the device, and only where it exists.</summary>
