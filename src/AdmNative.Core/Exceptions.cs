@@ -33,10 +33,15 @@ public sealed class NumericException : ArithmeticException
 }
 
 /// <summary>The requested device cannot be used here; the message says why and what would help.</summary>
-public sealed class DeviceUnavailableException : NotSupportedException
+public class DeviceUnavailableException : NotSupportedException
 {
     /// <summary>Reason and remedy.</summary>
     public DeviceUnavailableException(string message) : base(message)
+    {
+    }
+
+    /// <summary>Reason and remedy, and what the system said.</summary>
+    public DeviceUnavailableException(string message, Exception? innerException) : base(message, innerException)
     {
     }
 }

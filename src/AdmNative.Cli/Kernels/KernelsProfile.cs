@@ -6,9 +6,18 @@ using Newtonsoft.Json.Linq;
 
 namespace AdmNative.Cli;
 
-/// <summary>A launch of a case with what it moved and what bounds it.</summary>
-internal sealed record ProfileRow(KernelCase Case, LaunchRun Run, Bounds Bound)
+/// <summary>A launch of a case with what it moved and what bounds it, and on a GPU the time it took.</summary>
+internal sealed record ProfileRow(KernelCase Case, LaunchRun Run, Bounds Bound, LaunchTime? Measured = null)
 {
+    /// <summary>The lower bound over the measured time: 1 cannot be beaten.</summary>
+    public double? ShareOfBound => Measured is { } m ? Bound.Seconds * 1e3 / m.MedianMs : null;
+
+    /// <summary>Registers and spills on the device, or on the newest architecture before it that the catalogue knows.</summary>
+    public KernelResources Resources => Entry.Resources[Target];
+
+    /// <summary>Architecture whose resources are shown.</summary>
+    public string Target => GpuProfile.Near(Bound.Profile.Major, Bound.Profile.Minor).Target;
+
     /// <summary>Its entry in the catalogue.</summary>
     public KernelEntry Entry => KernelBundle.Default[Run.Planned.Entry];
 
@@ -19,7 +28,7 @@ internal sealed record ProfileRow(KernelCase Case, LaunchRun Run, Bounds Bound)
     public double SectorRatio => CounterGates.SectorRatio(Run.Report);
 
     /// <summary>Blocks that fit on a multiprocessor of the profile.</summary>
-    public int BlocksPerSm => KernelsList.Occupancy(Entry, Bound.Profile.Target, (int)Run.Planned.Shape.SharedBytes);
+    public int BlocksPerSm => KernelsList.Occupancy(Entry, Target, (int)Run.Planned.Shape.SharedBytes);
 }
 
 /// <summary>adm kernels profile: counters and lower bounds of launches.</summary>
@@ -32,9 +41,10 @@ internal static class KernelsProfile
         Flag<string?> html = Flag.Text("html", CommonFlags.OutputGroup, null, "file", "Also write a page with tables and charts that needs nothing else.");
         var command = new Verb(
             "profile",
-            "Run kernels on the virtual device and show bytes, sectors, bank conflicts, instructions, occupancy, and the time no device of that kind can beat.",
+            "Show bytes, sectors, bank conflicts, instructions and occupancy of kernels, and the time no such device can beat; on a GPU also the time it takes.",
             "adm kernels profile --entry gn_apply_silu_keep_f16 --shape 28x28",
-            "adm kernels profile --family gn --full yes --html gn.html")
+            "adm kernels profile --family gn --full yes --html gn.html",
+            "adm kernels profile --family gn --full yes --device cuda --json")
         { family, entry, shape, full, device, json, html };
         command.SetAction(p => Run(
             host, p.GetValue(family), p.GetValue(entry), p.GetValue(shape), p.GetValue(full), p.GetValue(device)!, p.GetValue(json), p.GetValue(html)));
@@ -43,16 +53,19 @@ internal static class KernelsProfile
 
     private static int Run(Host host, string? family, string? entry, string? shape, bool full, string device, bool json, string? html)
     {
-        DeviceProfile profile = KernelsVerb.Profile(device);
+        using DriverRunner? gpu = KernelsVerb.Gpu(device);
+        DeviceProfile profile = gpu?.Profile ?? KernelsVerb.Profile(device);
         var runner = new CaseRunner(profile);
         var rows = new List<ProfileRow>();
         var options = new LaunchOptions { Checks = Checks.None, Engine = EngineKind.Interpreter, Counters = true };
         foreach (KernelCase c in KernelsVerb.Select(family, entry, shape, full, runner).Where(c => c.Input == "normal"))
         {
             host.Stop.ThrowIfCancellationRequested();
-            rows.AddRange(runner.Run(c.Build(runner.Profile.Limits), options).Launches
-                .Where(l => entry is null || l.Planned.Entry.Contains(entry, StringComparison.Ordinal))
-                .Select(l => new ProfileRow(c, l, Bounds.Of(l.Report, profile))));
+            IReadOnlyList<LaunchRun> launches = runner.Run(c.Build(runner.Profile.Limits), options).Launches;
+            IReadOnlyList<LaunchTime>? times = gpu?.Time(c);
+            rows.AddRange(launches
+                .Select((l, i) => new ProfileRow(c, l, Bounds.Of(l.Report, profile), times?[i]))
+                .Where(r => entry is null || r.Run.Planned.Entry.Contains(entry, StringComparison.Ordinal)));
         }
 
         if (html is not null)
@@ -67,8 +80,8 @@ internal static class KernelsProfile
             return ExitCode.Done;
         }
 
-        host.Out.WriteLine($"{profile.Name} ({profile.Target}), counters of the virtual device; 'at least' is a lower bound from them, not a measured time");
-        host.Out.WriteLine($"{"launch",-36} {"blocks",8} {"regs",4} {"blk/SM",6} {"bytes",12} {"/formula",8} {"sectors",7} {"conflicts",9} {"mma",9} {"instr",10}  at least");
+        host.Out.WriteLine($"{profile.Name} ({profile.Target}), counters of the virtual device; 'at least' is a lower bound from them{(gpu is null ? ", not a measured time" : "; measured with cold caches, median")}");
+        host.Out.WriteLine($"{"launch",-36} {"blocks",8} {"regs",4} {"blk/SM",6} {"bytes",12} {"/formula",8} {"sectors",7} {"conflicts",9} {"mma",9} {"instr",10}  at least{(gpu is null ? "" : ", measured")}");
         foreach (IGrouping<string, ProfileRow> group in rows.GroupBy(r => r.Case.Name))
         {
             host.Out.WriteLine(group.Key);
@@ -77,7 +90,7 @@ internal static class KernelsProfile
                 Counters c = r.Run.Report.Counters;
                 host.Out.WriteLine(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"  {r.Run.Planned.Entry,-34} {r.Run.Planned.Shape.GridX,8} {r.Entry.Resources[profile.Target].Registers,4} {r.BlocksPerSm,6} {r.Run.Bytes,12} {r.BytesRatio,8:0.000} {r.SectorRatio,7:0.000} {c.SharedConflicts,9} {c.MmaInstructions,9} {c.WarpInstructions,10}  {Time(r.Bound.Seconds)} ({r.Bound.Binding})"));
+                    $"  {r.Run.Planned.Entry,-34} {r.Run.Planned.Shape.GridX,8} {r.Resources.Registers,4} {r.BlocksPerSm,6} {r.Run.Bytes,12} {r.BytesRatio,8:0.000} {r.SectorRatio,7:0.000} {c.SharedConflicts,9} {c.MmaInstructions,9} {c.WarpInstructions,10}  {Time(r.Bound.Seconds)} ({r.Bound.Binding}){Took(r)}"));
             }
         }
 
@@ -89,6 +102,10 @@ internal static class KernelsProfile
         ? string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e6:0.###} us")
         : string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e3:0.###} ms");
 
+    private static string Took(ProfileRow r) => r.Measured is { } m
+        ? string.Create(CultureInfo.InvariantCulture, $", {Time(m.MedianMs / 1e3)}: {r.ShareOfBound:0%} of the bound, {r.Run.Planned.TrafficBytes / (m.MedianMs * 1e6):0.#} GB/s")
+        : "";
+
     private static JObject Document(ProfileRow r)
     {
         Counters c = r.Run.Report.Counters;
@@ -99,7 +116,7 @@ internal static class KernelsProfile
             ["device"] = r.Bound.Profile.Target,
             ["blocks"] = r.Run.Planned.Shape.GridX,
             ["shared_bytes"] = r.Run.Planned.Shape.SharedBytes + r.Entry.StaticSharedBytes,
-            ["registers"] = r.Entry.Resources[r.Bound.Profile.Target].Registers,
+            ["registers"] = r.Resources.Registers,
             ["blocks_per_sm"] = r.BlocksPerSm,
             ["bytes"] = r.Run.Bytes,
             ["formula_bytes"] = r.Run.Planned.TrafficBytes,
@@ -113,6 +130,9 @@ internal static class KernelsProfile
             ["mix"] = new JObject(ProfilePage.Mix(c).Select(m => new JProperty(m.Name, m.Count))),
             ["bound_seconds"] = r.Bound.Seconds,
             ["bound_by"] = r.Bound.Binding,
+            ["measured_seconds"] = r.Measured is { } m ? m.MedianMs / 1e3 : null,
+            ["measured_best_seconds"] = r.Measured is { } b ? b.BestMs / 1e3 : null,
+            ["share_of_bound"] = r.ShareOfBound,
         };
     }
 }

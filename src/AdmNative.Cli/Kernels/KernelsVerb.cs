@@ -1,5 +1,5 @@
 using System.CommandLine;
-using AdmNative.Core;
+using System.Globalization;
 using AdmNative.Cuda;
 using AdmNative.VirtualGpu;
 
@@ -26,11 +26,26 @@ internal static class KernelsVerb
     public static Flag<bool> Full() => Flag.Bool("full", SelectionGroup, false, "Also the layer shapes of ADM-64 and ADM-256, which take minutes.");
 
     public static Flag<string?> Device() => Flag.Text(
-        "device", CommonFlags.DeviceGroup, "virtual", "virtual|cuda|sm_80|sm_86|sm_89|sm_90", "Where to run; sm_.. is the virtual device standing for that GPU (virtual: sm_80).");
+        "device", CommonFlags.DeviceGroup, "virtual", "virtual|cuda[:N]|sm_80|sm_86|sm_89|sm_90", "Where to run: the virtual device standing for a GPU (virtual: sm_80), or an installed GPU.");
 
-    /// <summary>The GPU a device flag stands for.</summary>
-    /// <exception cref="DeviceUnavailableException">A real GPU was asked for.</exception>
-    /// <exception cref="UsageException">No such device.</exception>
+    /// <summary>The installed GPU that a device flag names; null when it names a virtual one.</summary>
+    /// <exception cref="GpuUnavailableException">No driver, no such device, or one before sm_80.</exception>
+    /// <exception cref="UsageException">Not a device number.</exception>
+    public static DriverRunner? Gpu(string device)
+    {
+        if (device != "cuda" && !device.StartsWith("cuda:", StringComparison.Ordinal))
+        {
+            return null;
+        }
+
+        int ordinal = 0;
+        return device == "cuda" || int.TryParse(device.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out ordinal)
+            ? new DriverRunner(LibCudaDriver.Create(), ordinal)
+            : throw new UsageException($"--device: '{device[5..]}' is no device number");
+    }
+
+    /// <summary>The GPU that the virtual device stands for.</summary>
+    /// <exception cref="UsageException">No such profile.</exception>
     public static DeviceProfile Profile(string device)
     {
         if (device == "virtual")
@@ -38,13 +53,8 @@ internal static class KernelsVerb
             return DeviceProfile.A100;
         }
 
-        if (device == "cuda" || device.StartsWith("cuda:", StringComparison.Ordinal))
-        {
-            throw new DeviceUnavailableException($"--device {device}: this version cannot launch on a GPU; use --device virtual");
-        }
-
         return DeviceProfile.TryParse(device, out DeviceProfile? profile) ? profile
-            : throw new UsageException($"--device: '{device}' is not one of virtual, cuda, {string.Join(", ", DeviceProfile.All.Select(p => p.Target))}");
+            : throw new UsageException($"--device: '{device}' is not one of virtual, cuda[:N], {string.Join(", ", DeviceProfile.All.Select(p => p.Target))}");
     }
 
     /// <summary>Cases that match.</summary>

@@ -54,7 +54,7 @@ internal static class ProfilePage
             string over = r.BytesRatio > 1.05 ? " class=bad" : "", scattered = r.SectorRatio > 1.05 ? " class=bad" : "";
             page.Append(
                 CultureInfo.InvariantCulture,
-                $"<tr><td>{Escape(r.Run.Planned.Entry)}<td>{r.Run.Planned.Shape.GridX}<td>{r.Entry.Resources[profile.Target].Registers}<td>{r.BlocksPerSm}<td>{r.Run.Bytes:N0}<td{over}>{r.BytesRatio:0.000}<td{scattered}>{r.SectorRatio:0.000}<td>{c.SharedConflicts:N0}<td>{c.MmaInstructions:N0}<td>{KernelsProfile.Time(r.Bound.Seconds)}<td>{r.Bound.Binding}</tr>\n");
+                $"<tr><td>{Escape(r.Run.Planned.Entry)}<td>{r.Run.Planned.Shape.GridX}<td>{r.Resources.Registers}<td>{r.BlocksPerSm}<td>{r.Run.Bytes:N0}<td{over}>{r.BytesRatio:0.000}<td{scattered}>{r.SectorRatio:0.000}<td>{c.SharedConflicts:N0}<td>{c.MmaInstructions:N0}<td>{KernelsProfile.Time(r.Bound.Seconds)}<td>{r.Bound.Binding}</tr>\n");
         }
 
         page.Append("</table>\n");

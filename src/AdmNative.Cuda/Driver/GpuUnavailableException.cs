@@ -1,3 +1,5 @@
+using AdmNative.Core;
+
 namespace AdmNative.Cuda;
 
 /// <summary>Why there is no GPU to work on.</summary>
@@ -20,7 +22,7 @@ public enum GpuUnavailableReason
 }
 
 /// <summary>There is no driver, it is too old, or it has no device that the kernels run on.</summary>
-public sealed class GpuUnavailableException : NotSupportedException
+public sealed class GpuUnavailableException : DeviceUnavailableException
 {
     /// <summary>What is missing, how it was looked for, and what helps.</summary>
     /// <param name="reason">What is missing.</param>

@@ -127,7 +127,7 @@ internal sealed class CaseRunner(DeviceProfile? profile = null)
         return s_programs.GetOrAdd(image.File, static (_, text) => PtxProgram.Parse(text), image.Text);
     }
 
-    private static void Judge(CaseWork work, byte[][] results, string name, List<GateResult> gates)
+    internal static void Judge(CaseWork work, byte[][] results, string name, List<GateResult> gates)
     {
         foreach (Expectation expectation in work.Expectations)
         {
@@ -195,7 +195,7 @@ internal sealed class CaseRunner(DeviceProfile? profile = null)
         }
     }
 
-    private static GateResult Differences(CaseWork work, byte[][] expected, byte[][] results, string name)
+    internal static GateResult Differences(CaseWork work, byte[][] expected, byte[][] results, string name)
     {
         for (int b = 0; b < results.Length; b++)
         {
