@@ -7,6 +7,7 @@ internal static class KernelCases
     public static IReadOnlyList<(string Family, Func<IEnumerable<KernelCase>> Cases)> Families { get; } =
     [
         ("gn", GroupNormCases.All),
+        ("conv", ConvCases.All),
         ("sampler", SamplerCases.All),
         ("optim", OptimizerCases.All),
         ("attn", AttentionCases.All),

@@ -1,0 +1,144 @@
+using AdmNative.Cuda;
+
+namespace AdmNative.Cli;
+
+/// <summary>What a convolution case computes.</summary>
+internal enum ConvWork
+{
+    /// <summary>y.</summary>
+    Forward,
+
+    /// <summary>Flipped weights, then dx.</summary>
+    InputGradient,
+
+    /// <summary>dw and db.</summary>
+    WeightGradient,
+}
+
+/// <summary>A convolution or one of its gradients against the definition in f64.</summary>
+internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind, string input = "normal", int tile = 0, int slices = 0, int pad = 0)
+    : KernelCase("conv", Describe(shape, kind), dtype, $"{shape.N}x{shape.H}x{shape.W}x{shape.C} K{shape.K}", KindOf(input, tile, slices, pad))
+{
+    /// <summary>
+    /// f32: 2^-23 sqrt(depth) sum|a b|; f16 and bf16: one unit in the last place + 4e-7 sum|a b|; integers: bits, after the one rounding.
+    /// </summary>
+    private Tolerance Allowed(double[] magnitudes, KernelDType result, long depth) => input == "integers" ? Tolerances.Exact
+        : Tolerances.Product(result, magnitudes, DType == KernelDType.F32 ? Math.ScaleB(Math.Sqrt(depth), -23) : 4e-7);
+
+    /// <inheritdoc/>
+    public override CaseWork Build(in DeviceLimits limits)
+    {
+        var work = new CaseWork();
+        int unit = 16 / DType.Bytes();
+        long StrideOf(int channels) => ConvShape.Padded(channels, DType) + (long)(pad * unit);
+        ConvShape s = shape with
+        {
+            StrideX = StrideOf(shape.C), StrideY = StrideOf(shape.K), StrideResidual = StrideOf(kind == ConvWork.Forward ? shape.K : shape.C),
+        };
+        var data = new ConvData(s, DType, input);
+        work.Gates = launch => Gates(launch, s);
+        switch (kind)
+        {
+            case ConvWork.Forward:
+                Forward(work, s, data, limits);
+                break;
+            case ConvWork.InputGradient:
+                InputGradient(work, s, data, limits);
+                break;
+            default:
+                WeightGradient(work, s, data, limits);
+                break;
+        }
+
+        return work;
+    }
+
+    private static string Describe(ConvShape s, ConvWork kind) => string.Join(' ', new[]
+    {
+        kind switch { ConvWork.Forward => "forward", ConvWork.InputGradient => "input gradient", _ => "weight gradient" }, $"{s.Side}x{s.Side}",
+        s.Stride == 2 ? "stride 2" : "", s.Upsample ? "upsampled" : "", s.Residual ? "residual" : "",
+    }.Where(t => t.Length > 0));
+
+    private static string KindOf(string input, int tile, int slices, int pad) => string.Join(", ", new[]
+    {
+        input, tile == 0 ? "" : $"tile {tile}", slices == 0 ? "" : $"{slices} slices", pad == 0 ? "" : "wide rows",
+    }.Where(t => t.Length > 0));
+
+    /// <summary>
+    /// Products: no bank conflicts, and one barrier of four warps for each step and one for each block. Rows that are no whole sectors cost more of them.
+    /// </summary>
+    private LaunchGates Gates(PlannedLaunch launch, ConvShape s)
+    {
+        bool product = launch.Entry.Contains("igemm", StringComparison.Ordinal) || launch.Entry.Contains("wgrad", StringComparison.Ordinal);
+        bool aligned = s.C * DType.Bytes() % 32 == 0 && s.K * DType.Bytes() % 32 == 0 && s.StrideX * DType.Bytes() % 32 == 0 && s.StrideY * DType.Bytes() % 32 == 0;
+        bool large = launch.Entry.Contains("_128_", StringComparison.Ordinal);
+        long blocks = launch.Shape.GridX, stepMma = large ? 256 : 128;
+        long? steps = launch.MmaInstructions == 0 ? null : launch.MmaInstructions / stepMma;
+        return new LaunchGates
+        {
+            Sectors = aligned ? 1.05 : 2,
+            Conflicts = product ? 0 : 0.02,
+            Barriers = steps is null ? null : 4 * (steps + (launch.Entry.Contains("igemm", StringComparison.Ordinal) ? blocks : 0)),
+            Registers = !product ? 64 : large ? 240 : 128,
+        };
+    }
+
+    private void Forward(CaseWork work, ConvShape s, ConvData data, in DeviceLimits limits)
+    {
+        ConvPlan plan = ConvKernels.Plan(s, DType, limits, false, tile, slices);
+        KernelBuffer x = work.Input("x", data.X, DType, s.C, s.StrideX), w = Weights(work, s, data), y = work.Output("y", s.ResultPixels, s.K, DType, s.StrideY);
+        KernelBuffer? bias = s.Bias ? work.Input("bias", data.Bias, KernelDType.F32) : null;
+        KernelBuffer? residual = s.Residual ? work.Input("residual", data.ResidualY, DType, s.K, s.StrideResidual) : null;
+        KernelBuffer? workspace = work.Workspace(plan);
+        work.Run(plan, () => ConvKernels.Enqueue(plan, new ConvArguments(x.Address, w.Address, y.Address)
+        {
+            Bias = bias?.Address ?? 0,
+            Residual = residual?.Address ?? 0,
+            Workspace = workspace?.Address ?? 0,
+        }));
+        work.Expect(y, Reference(data.Forward(false), DType), Allowed(data.Forward(true), DType, (long)s.Side * s.Side * s.C));
+    }
+
+    private void InputGradient(CaseWork work, ConvShape s, ConvData data, in DeviceLimits limits)
+    {
+        ConvFlipPlan flip = ConvKernels.PlanFlip(s, DType, limits);
+        ConvPlan plan = ConvKernels.PlanInputGradient(s, DType, limits, tile, slices);
+        int padded = ConvShape.Padded(s.K, DType);
+        KernelBuffer dy = work.Input("dy", data.Dy, DType, s.K, s.StrideY), w = Weights(work, s, data);
+        KernelBuffer flipped = work.Output("flipped weights", (long)s.C * s.Side * s.Side, padded, DType), dx = work.Output("dx", (long)s.N * s.H * s.W, s.C, DType, s.StrideX);
+        KernelBuffer? addend = s.Residual ? work.Input("addend", data.ResidualX, DType, s.C, s.StrideResidual) : null;
+        KernelBuffer? workspace = work.Workspace(plan);
+        work.Run(flip, () => ConvKernels.EnqueueFlip(flip, w.Address, flipped.Address));
+        work.Run(plan, () => ConvKernels.Enqueue(plan, new ConvArguments(dy.Address, flipped.Address, dx.Address)
+        {
+            Residual = addend?.Address ?? 0,
+            Workspace = workspace?.Address ?? 0,
+        }));
+        work.Expect(flipped, data.Flipped(padded), Tolerances.Exact);
+        work.Expect(dx, Reference(data.InputGradient(false), DType), Allowed(data.InputGradient(true), DType, (long)s.Side * s.Side * s.K * (s.Upsample ? 4 : 1)));
+    }
+
+    private void WeightGradient(CaseWork work, ConvShape s, ConvData data, in DeviceLimits limits)
+    {
+        bool accumulate = s.N % 2 == 0;
+        ConvGradientPlan plan = ConvKernels.PlanWeightGradient(s, DType, accumulate, limits, tile, slices);
+        int padded = ConvShape.Padded(s.C, DType);
+        long rows = (long)s.K * s.Side * s.Side;
+        float[] oldW = KernelInputs.Integers(rows * padded, 8, 5), oldB = KernelInputs.Integers(s.K, 9, 5);
+        KernelBuffer x = work.Input("x", data.X, DType, s.C, s.StrideX), dy = work.Input("dy", data.Dy, DType, s.K, s.StrideY);
+        KernelBuffer dw = accumulate ? work.Input("dw", oldW, KernelDType.F32, padded) : work.Output("dw", rows, padded, KernelDType.F32);
+        KernelBuffer db = accumulate ? work.Input("db", oldB, KernelDType.F32) : work.Output("db", 1, s.K, KernelDType.F32);
+        KernelBuffer? workspace = work.Workspace(plan);
+        work.Run(plan, () => ConvKernels.EnqueueWeightGradient(plan, new(x.Address, dy.Address, dw.Address, db.Address, workspace?.Address ?? 0)));
+        double[] Added(double[] gradient, float[] old) => accumulate ? [.. gradient.Zip(old, (g, o) => g + o)] : gradient;
+        double[] Magnitude(double[] gradient, float[] old) => accumulate ? [.. gradient.Zip(old, (g, o) => g + Math.Abs(o))] : gradient;
+        work.Expect(dw, Added(data.WeightGradient(false, padded), oldW), Allowed(Magnitude(data.WeightGradient(true, padded), oldW), KernelDType.F32, s.ResultPixels));
+        work.Expect(db, Added(data.BiasGradient(false), oldB), Tolerances.Sum(Magnitude(data.BiasGradient(true), oldB)));
+    }
+
+    private KernelBuffer Weights(CaseWork work, ConvShape s, ConvData data) => work.Input("weights", data.Weights, DType, s.C, ConvShape.Padded(s.C, DType));
+
+    /// <summary>Whole numbers must come out with the bits of one rounding.</summary>
+    private double[] Reference(double[] values, KernelDType dtype) => input != "integers" ? values
+        : Array.ConvertAll(values, v => KernelNumbers.Decode(KernelNumbers.Encode((float)v, dtype), dtype));
+}
