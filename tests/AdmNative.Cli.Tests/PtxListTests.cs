@@ -41,6 +41,7 @@ public sealed class PtxListTests
     private static Adm.Outcome On(string text, params string[] verb)
     {
         using var temp = new TempFolder();
+        TestTexts.Note(text);
         File.WriteAllText(temp["k.ptx"], text);
         Adm.Outcome outcome = Adm.Run(["ptx", .. verb[..1], temp["k.ptx"], .. verb[1..]]);
         return outcome with { Out = outcome.Out.Replace(temp.Path + "/", "", StringComparison.Ordinal), Error = outcome.Error.Replace(temp.Path + "/", "", StringComparison.Ordinal) };

@@ -68,6 +68,7 @@ public sealed class PtxRunTests
 
         public Bench(string ptx)
         {
+            TestTexts.Note(ptx);
             File.WriteAllText(Temp["k.ptx"], ptx);
         }
 

@@ -171,4 +171,22 @@ public sealed class CounterTests
         Assert.Equal(4 + 12, totals[0].Counters.GlobalFootprintSectors);
         Assert.Empty(KernelTotals.Of([]));
     }
+
+    /// <summary>A counter that the sum forgot would be lost between lines and totals.</summary>
+    [Fact]
+    public void A_sum_adds_every_counter()
+    {
+        System.Reflection.PropertyInfo[] counts = [.. typeof(Counters).GetProperties().Where(p => p.PropertyType == typeof(long) && p.CanWrite)];
+        Assert.InRange(counts.Length, 40, 100);
+        Counters a = new() { MmaByShape = new Dictionary<string, long> { ["x"] = 1, ["y"] = 2 } }, b = new() { MmaByShape = new Dictionary<string, long> { ["y"] = 40 } };
+        foreach ((int i, System.Reflection.PropertyInfo p) in counts.Index())
+        {
+            p.SetValue(a, 1000L + i);
+            p.SetValue(b, 7L * i);
+        }
+
+        Counters sum = a + b;
+        Assert.All(counts.Index(), p => Assert.Equal(1000 + (8 * p.Index), (long)p.Item.GetValue(sum)!));
+        Assert.Equal([("x", 1L), ("y", 42L)], sum.MmaByShape.Select(m => (m.Key, m.Value)).Order());
+    }
 }

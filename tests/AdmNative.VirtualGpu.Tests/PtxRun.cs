@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using AdmNative.Cuda;
+using AdmNative.Tests;
 using AdmNative.VirtualGpu.Engine;
 using AdmNative.VirtualGpu.Ir;
 using AdmNative.VirtualGpu.Ptx;
@@ -21,12 +22,9 @@ internal sealed unsafe class PtxRun : IDisposable
     public PtxRun(string ptx)
     {
         _module = s_modules.GetOrAdd(ptx, PtxParser.Parse);
-        Noted.Value?.Add(ptx);
+        TestTexts.Note(ptx);
         _image = new ModuleImage(Memory, _module);
     }
-
-    /// <summary>Where this test notes the texts it runs; null = nowhere.</summary>
-    public static AsyncLocal<HashSet<string>?> Noted { get; } = new();
 
     public DeviceMemory Memory { get; } = new();
 

@@ -147,6 +147,8 @@ public sealed class ExecutionFuzzTests
     [InlineData(1_000_000, 400)]
     public void Damaged_kernels_run_to_an_end(int first, int count)
     {
+        // A longer search: ADMNATIVE_FUZZ_CASES=20000.
+        count = int.TryParse(Environment.GetEnvironmentVariable("ADMNATIVE_FUZZ_CASES"), out int more) ? more : count;
         var ends = new int[4];
         var watch = new Stopwatch();
         TimeSpan slowest = default;

@@ -28,7 +28,8 @@ public sealed class PrintfTests
             $$"""
             .extern .func (.param .b32 r) vprintf(.param .b64 f, .param .b64 a);
             .global .align 1 .b8 text[{{text.Length}}] = { {{string.Join(", ", text)}} };
-            """)) { Options = s_quiet, CompareEngines = false };
+            """))
+        { Options = s_quiet, CompareEngines = false };
         return run.Launch("k", 1, 1, 0L, run.Put<byte>([.. padded, 0]), 0L, 0L, 0);
     }
 

@@ -1,8 +1,7 @@
 using System.Diagnostics;
 using System.Text.RegularExpressions;
-using AdmNative.Tests;
 
-namespace AdmNative.VirtualGpu.Tests.Opcodes;
+namespace AdmNative.Tests;
 
 /// <summary>Assembles test modules with <see cref="Ptxas"/>.</summary>
 internal static class Toolchain
