@@ -13,34 +13,60 @@ public sealed record KernelTotals(string Kernel, long Launches, Counters Counter
     public static IReadOnlyList<KernelTotals> Of(IEnumerable<LaunchReport> reports)
     {
         ArgumentNullException.ThrowIfNull(reports);
-        var kernels = new Dictionary<string, (long Launches, Counters Sum, Dictionary<(string File, int Line), Counters> Lines)>();
-        var order = new List<string>();
+        var sums = new KernelSums();
         foreach (LaunchReport report in reports)
         {
-            if (!kernels.TryGetValue(report.Kernel, out var entry))
-            {
-                entry = (0, new Counters(), []);
-                order.Add(report.Kernel);
-            }
-
-            foreach (LineCounters line in report.Lines)
-            {
-                (string, int) key = (line.File, line.Line);
-                entry.Lines[key] = entry.Lines.TryGetValue(key, out Counters? sum) ? sum + line.Counters : line.Counters;
-            }
-
-            kernels[report.Kernel] = (entry.Launches + 1, entry.Sum + report.Counters, entry.Lines);
+            sums.Add(report);
         }
 
-        return
-        [
-            .. order.Select(name =>
-            {
-                (long launches, Counters sum, Dictionary<(string File, int Line), Counters> lines) = kernels[name];
-                return new KernelTotals(
-                    name, launches, sum,
-                    [.. lines.OrderBy(l => l.Key.File, StringComparer.Ordinal).ThenBy(l => l.Key.Line).Select(l => new LineCounters(l.Key.File, l.Key.Line, l.Value))]);
-            }),
-        ];
+        return sums.Totals;
+    }
+}
+
+/// <summary>Totals that grow launch by launch.</summary>
+internal sealed class KernelSums
+{
+    private readonly Dictionary<string, Sum> _kernels = [];
+    private readonly List<Sum> _order = [];
+
+    private sealed class Sum(string kernel)
+    {
+        public string Kernel { get; } = kernel;
+
+        public long Launches { get; set; }
+
+        public Counters Counters { get; set; } = new();
+
+        public Dictionary<(string File, int Line), Counters> Lines { get; } = [];
+    }
+
+    public IReadOnlyList<KernelTotals> Totals =>
+    [
+        .. _order.Select(s => new KernelTotals(
+            s.Kernel, s.Launches, s.Counters,
+            [.. s.Lines.OrderBy(l => l.Key.File, StringComparer.Ordinal).ThenBy(l => l.Key.Line).Select(l => new LineCounters(l.Key.File, l.Key.Line, l.Value))])),
+    ];
+
+    public void Add(LaunchReport report)
+    {
+        if (!_kernels.TryGetValue(report.Kernel, out Sum? sum))
+        {
+            _kernels[report.Kernel] = sum = new Sum(report.Kernel);
+            _order.Add(sum);
+        }
+
+        sum.Launches++;
+        sum.Counters += report.Counters;
+        foreach (LineCounters line in report.Lines)
+        {
+            (string, int) key = (line.File, line.Line);
+            sum.Lines[key] = sum.Lines.TryGetValue(key, out Counters? before) ? before + line.Counters : line.Counters;
+        }
+    }
+
+    public void Clear()
+    {
+        _kernels.Clear();
+        _order.Clear();
     }
 }

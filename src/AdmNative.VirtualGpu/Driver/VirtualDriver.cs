@@ -27,6 +27,7 @@ public sealed class VirtualDriver : ICudaDriver, IDisposable
     private readonly Lock _lock = new();
     private readonly ThreadLocal<ThreadState> _thread = new(() => new ThreadState());
     private readonly Queue<LaunchReport> _reports = new();
+    private readonly KernelSums _totals = new();
     private nint _contextHandle;
     private DriverContext? _context;
     private int _retained;
@@ -78,12 +79,25 @@ public sealed class VirtualDriver : ICudaDriver, IDisposable
     /// <summary>Findings of all kept reports.</summary>
     public IReadOnlyList<Finding> Findings => [.. Reports.SelectMany(r => r.Findings)];
 
-    /// <summary>Forgets the reports.</summary>
+    /// <summary>What every kernel did in all launches since the beginning or the last <see cref="ClearReports"/>, those whose reports are not kept included.</summary>
+    public IReadOnlyList<KernelTotals> Totals
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _totals.Totals;
+            }
+        }
+    }
+
+    /// <summary>Forgets the reports and the totals.</summary>
     public void ClearReports()
     {
         lock (_lock)
         {
             _reports.Clear();
+            _totals.Clear();
         }
     }
 
@@ -119,6 +133,7 @@ public sealed class VirtualDriver : ICudaDriver, IDisposable
 
     internal void Keep(LaunchReport report)
     {
+        _totals.Add(report);
         _reports.Enqueue(report);
         while (_reports.Count > Options.KeepReports)
         {

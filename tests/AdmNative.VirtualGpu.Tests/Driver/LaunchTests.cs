@@ -105,12 +105,21 @@ public sealed class LaunchTests
     {
         using var rig = new Rig(new VirtualDriverOptions { KeepReports = 2 });
         nint module = rig.Load();
-        foreach (string name in new[] { "limited", "exact", "shared" })
+        foreach (string name in new[] { "limited", "exact", "limited", "shared" })
         {
             rig.Ok(rig.Empty(rig.Function(module, name), Block(32, 2, 1, 16)));
         }
 
-        Assert.Equal(["exact", "shared"], rig.Driver.Reports.Select(r => r.Kernel));
+        Assert.Equal(["limited", "shared"], rig.Driver.Reports.Select(r => r.Kernel));
+
+        // The totals know of all of them.
+        IReadOnlyList<KernelTotals> totals = rig.Driver.Totals;
+        Assert.Equal([("limited", 2L), ("exact", 1L), ("shared", 1L)], totals.Select(t => (t.Kernel, t.Launches)));
+        Assert.Equal(2 * rig.Driver.Reports[0].Counters.WarpInstructions, totals[0].Counters.WarpInstructions);
+        Assert.Equal(totals[0].Counters.WarpInstructions, totals[0].Lines.Sum(l => l.Counters.WarpInstructions));
+        Assert.NotEqual(0, totals[0].Counters.WarpInstructions);
+        rig.Driver.ClearReports();
+        Assert.Empty(rig.Driver.Totals);
     }
 
     [Theory]
