@@ -34,6 +34,25 @@ internal static class LaunchRule
         return new LaunchShape((uint)blocks, 1, 1, threads, 1, 1, checked((uint)sharedBytes));
     }
 
+    /// <summary>An operand is there exactly when the plan wants it, and is aligned.</summary>
+    /// <exception cref="ArgumentException">It is missing, misaligned or not part of the plan.</exception>
+    public static void Address(string operation, ulong address, bool wanted, int alignment, string what)
+    {
+        Require(address != 0 || !wanted, operation, $"{what} is missing");
+        Require(address == 0 || wanted, operation, $"{what} is not part of this plan");
+        Require(address % (ulong)alignment == 0, operation, $"{what} must be {alignment}-byte aligned, not {address}");
+    }
+
+    /// <summary>
+    /// q / d = q magic &gt;&gt; shift for every q below 2^31: shift = 31 + ceil(log2 d), magic = floor(2^shift / d) + 1, which exceeds 2^shift / d by
+    /// at most 1, so that the quotient is too large by less than q / 2^shift &lt;= 1 / d.
+    /// </summary>
+    public static (uint Magic, int Shift) Divisor(uint d)
+    {
+        int shift = 31 + (d <= 1 ? 0 : 32 - System.Numerics.BitOperations.LeadingZeroCount(d - 1));
+        return ((uint)((1ul << shift) / d) + 1, shift);
+    }
+
     /// <summary>Text that is only built when a clause fails.</summary>
     [InterpolatedStringHandler]
     public ref struct Clause

@@ -1,0 +1,89 @@
+using AdmNative.Core;
+using AdmNative.Cuda;
+
+namespace AdmNative.Cli;
+
+/// <summary>Cases of kernels/eltwise_rows.cu.</summary>
+internal static class EltwiseCases
+{
+    /// <summary>Rows, columns, gap of a, of b and y: dense, ranges of columns, odd columns and strides, one element, several blocks.</summary>
+    private static readonly (int Rows, int Columns, int GapA, int GapB, int GapY)[] s_shapes =
+        [(1, 1, 0, 0, 0), (3, 125, 0, 0, 0), (49, 64, 0, 32, 96), (33, 20, 4, 0, 12), (7, 30, 3, 0, 95), (205, 96, 8, 0, 0), (2, 8192, 0, 0, 0)];
+
+    /// <summary>All.</summary>
+    public static IEnumerable<KernelCase> All()
+    {
+        foreach (KernelDType dtype in KernelDTypes.All)
+        {
+            foreach (EltwiseOp op in Enum.GetValues<EltwiseOp>())
+            {
+                for (int i = 0; i < s_shapes.Length; i++)
+                {
+                    // Every operation in f32 takes every shape; the others one or two each, all of them together.
+                    if (dtype == KernelDType.F32 ? op is EltwiseOp.Silu or EltwiseOp.SiluGrad || (i + (int)op) % 3 == 0 : (i + (int)op + (int)dtype) % 4 == 0)
+                    {
+                        (int rows, int columns, int a, int b, int y) = s_shapes[i];
+                        yield return new EltwiseCase(dtype, new(op, rows, columns) { StrideA = columns + a, StrideB = columns + b, StrideY = columns + y }) { Full = dtype == KernelDType.BF16 && op is not (EltwiseOp.Silu or EltwiseOp.SiluGrad or EltwiseOp.Sum) };
+                    }
+                }
+
+                yield return new EltwiseCase(dtype, new(op, 8 * 64 * 64, 192)) { Layer = true };
+            }
+
+            yield return new EltwiseCase(dtype, new(EltwiseOp.Silu, 5, 130), "large");
+            yield return new EltwiseCase(dtype, new(EltwiseOp.SiluGrad, 5, 130), "large");
+            yield return new EltwiseCase(dtype, new(EltwiseOp.Relu, 5, 130), "nan");
+        }
+
+        yield return new EltwiseCase(KernelDType.F32, new(EltwiseOp.Silu, 5, 130), "denormal");
+    }
+}
+
+/// <summary>An elementwise operation against its twin in f64.</summary>
+internal sealed class EltwiseCase(KernelDType dtype, EltwiseShape shape, string input = "normal")
+    : KernelCase("eltwise", $"{shape.Op.ToString().ToLowerInvariant()}", dtype, $"{shape.Rows}x{shape.Columns} strides {shape.StrideA} {shape.StrideB} {shape.StrideY}", input)
+{
+    private const double Factor = -0.70710678;
+
+    /// <inheritdoc/>
+    public override CaseWork Build(in DeviceLimits limits)
+    {
+        var work = new CaseWork();
+        EltwiseShape s = shape;
+        EltwisePlan plan = EltwiseKernels.Plan(s, DType, limits);
+        bool binary = s.Op is EltwiseOp.SiluGrad or EltwiseOp.ReluGrad or EltwiseOp.Sum;
+        float[] a = KernelInputs.Normal(s.Rows * s.Columns, 1, Input switch { "large" => 1e4, "denormal" => 1e-40, _ => 3 });
+        if (Input == "nan")
+        {
+            a[a.Length / 2] = float.NaN;
+        }
+
+        a = KernelNumbers.Rounded(a, DType);
+        float[] b = KernelNumbers.Rounded(KernelInputs.Normal(a.Length, 2), DType);
+        KernelBuffer x = work.Input("a", a, DType, s.Columns, s.StrideA);
+        KernelBuffer? z = binary ? work.Input("b", b, DType, s.Columns, s.StrideB) : null;
+        KernelBuffer y = work.Output("y", s.Rows, s.Columns, DType, s.StrideY);
+        work.Run(plan, () => [EltwiseKernels.Enqueue(plan, x.Address, z?.Address ?? 0, y.Address, Factor)]);
+
+        Shape flat = [a.Length];
+        HostArray<double> ha = KernelInputs.Host(flat, a), hb = KernelInputs.Host(flat, b);
+        double[] expected = s.Op switch
+        {
+            EltwiseOp.Silu => KernelInputs.Twin(new Silu(), flat, ha),
+            EltwiseOp.SiluGrad => KernelInputs.Twin(new SiluGrad(), flat, ha, hb),
+            EltwiseOp.Relu => KernelInputs.Twin(new Relu(), flat, ha),
+            EltwiseOp.ReluGrad => KernelInputs.Twin(new ReluGrad(), flat, ha, hb),
+            EltwiseOp.Scale => KernelInputs.Twin(new Scale((float)Factor), flat, ha),
+            EltwiseOp.Sum => KernelInputs.Twin(new Add(), flat, ha, hb),
+            _ => ha.Data,
+        };
+        bool exact = s.Op is EltwiseOp.Relu or EltwiseOp.ReluGrad or EltwiseOp.Copy;
+        work.Expect(y, expected, exact ? Tolerances.Exact : Tolerances.Activation(DType, expected));
+        bool aligned = s.Columns * DType.Bytes() % 32 == 0 && s.StrideA * DType.Bytes() % 32 == 0 && s.StrideB * DType.Bytes() % 32 == 0 && s.StrideY * DType.Bytes() % 32 == 0;
+        bool dense = (s.StrideA == 0 || s.StrideA == s.Columns) && (s.StrideB == 0 || s.StrideB == s.Columns) && (s.StrideY == 0 || s.StrideY == s.Columns);
+        // Lanes past the end of a row compute too. Rows of 60 bytes, every other one, cannot do with 1.5 times the fewest sectors.
+        long? special = s.Op is EltwiseOp.Silu or EltwiseOp.SiluGrad ? 2 * s.Rows * ((s.Columns + 7) / 8 * 8) : 0;
+        work.Gates = _ => new LaunchGates { Bytes = 1.03, Sectors = aligned || dense ? 1.05 : s.Columns * DType.Bytes() % 16 == 0 ? 1.5 : 2, SpecialFunctions = special, Registers = 64, Barriers = 0 };
+        return work;
+    }
+}
