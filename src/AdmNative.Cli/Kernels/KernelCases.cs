@@ -10,6 +10,8 @@ internal static class KernelCases
         ("conv", ConvCases.All),
         ("sampler", SamplerCases.All),
         ("optim", OptimizerCases.All),
+        ("eltwise", EltwiseCases.All),
+        ("spatial", SpatialCases.All),
         ("attn", AttentionCases.All),
     ];
 

@@ -153,7 +153,7 @@ public static partial class GroupNormKernels
     }
 
     /// <summary>Channels of a slab and pixels of a slice; see the remarks of the class.</summary>
-    private static (int Channels, int Rows) Divide(long n, long pixels, int c, int vector, int b, in DeviceLimits limits)
+    internal static (int Channels, int Rows) Divide(long n, long pixels, int c, int vector, int b, in DeviceLimits limits)
     {
         int widest = vector == 1 ? 256 : 512, narrowest = 128 / b, usual = b == 4 ? 64 : 128;
         long most = limits.SmCount * 4L, least = limits.SmCount;
