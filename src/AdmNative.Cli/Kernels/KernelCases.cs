@@ -13,6 +13,8 @@ internal static class KernelCases
         ("eltwise", EltwiseCases.All),
         ("spatial", SpatialCases.All),
         ("attn", AttentionCases.All),
+        ("resample", ResampleCases.All),
+        ("embed", EmbedCases.All),
     ];
 
     /// <summary>Cases of one family, or of all.</summary>
