@@ -21,7 +21,7 @@
 //        rowsW, grid x times N); N H W, rows, Ho Wo below 2^31; the elements between the first and last pixel of a tile below 2^31; weights below
 //        2^31 elements; y overlaps only the residual, and that exactly.
 // launch conv_igemm_64_s3_{f16,bf16}(ConvParams): block 128; grid x = slices ceil(rows / 64) phases ceil(K / 64); shared 49152; as above.
-// Budget: 232 registers (128), 128 (64), no spills; 2 blocks of 128 per SM with 4 stages on sm_80/90, with 3 on sm_86/89; 64: 3/2/2/4.
+// Budget: 232 registers, 240 on sm_90 (128), 128 (64), no spills; 2 blocks of 128 per SM with 4 stages on sm_80/90, with 3 on sm_86/89; 64: 3/2/2/4.
 #include "common/conv.cuh"
 
 template <int TILE> struct ConvTile {
@@ -36,15 +36,15 @@ template <class T, int TILE, class Tile = ConvTile<TILE>>
 __device__ __forceinline__ void multiplyStage(float (&sum)[Tile::kI][Tile::kJ][4], u32 rowsOfLane, u32 columnsOfLane) {
 #pragma unroll
     for (int k = 0; k < Tile::kDepths; k++) {
-        u32 a[Tile::kI][4], b[Tile::kJ / 2][4];   // b[j]: words 0, 1 of columns 16 j .. + 7, then of the next 8
+        u32 a[Tile::kI][4], b[4];   // b: words 0, 1 of columns 16 j .. + 7, then of the next 8
 #pragma unroll
         for (int i = 0; i < Tile::kI; i++) loadMatrices(a[i], (rowsOfLane ^ (k << 5)) + 16 * i * Tile::kRowBytes);
 #pragma unroll
-        for (int j = 0; j < Tile::kJ / 2; j++) loadMatrices(b[j], (columnsOfLane ^ (k << 5)) + 16 * j * Tile::kRowBytes);
+        for (int j = 0; j < Tile::kJ / 2; j++) {
+            loadMatrices(b, (columnsOfLane ^ (k << 5)) + 16 * j * Tile::kRowBytes);
 #pragma unroll
-        for (int i = 0; i < Tile::kI; i++)
-#pragma unroll
-            for (int j = 0; j < Tile::kJ; j++) multiply(sum[i][j], a[i], b[j >> 1][2 * (j & 1)], b[j >> 1][2 * (j & 1) + 1], T());
+            for (int i = 0; i < Tile::kI; i++) multiply(sum[i][2 * j], a[i], b[0], b[1], T()), multiply(sum[i][2 * j + 1], a[i], b[2], b[3], T());
+        }
     }
 }
 
@@ -119,7 +119,10 @@ __device__ __forceinline__ void storeResults(
                 s0 += __shfl_xor_sync(0xffffffffu, s0, d), s1 += __shfl_xor_sync(0xffffffffu, s1, d);
                 q0 += __shfl_xor_sync(0xffffffffu, q0, d), q1 += __shfl_xor_sync(0xffffffffu, q1, d);
             }
-            if (g == 0) *(float4*)(stats + 4 * (4 * j + t)) = make_float4(s0, s1, q0, q1);
+            if (g == 0) {
+                *(float2*)(stats + 8 * j + 2 * t) = make_float2(s0, s1);
+                *(float2*)(stats + Tile::kWarp + 8 * j + 2 * t) = make_float2(q0, q1);
+            }
         }
     }
     __syncwarp();
@@ -142,9 +145,9 @@ __device__ __forceinline__ void storeResults(
 template <int TILE> __device__ __forceinline__ void storeStats(const ConvParams& p, const ConvPlace& at, const float* stats) {
     const int column = threadIdx.x, col = at.col0 + column, tiles = ((at.rows - 1) / TILE + 1) * p.spread * p.spread;
     if (column >= TILE || col >= p.K) return;
-    const float* from = stats + column / (TILE / 2) * 2 * TILE + column % (TILE / 2) / 2 * 4 + column % 2;   // of warps 2 w and 2 w + 1
+    const float* from = stats + column / (TILE / 2) * 2 * TILE + column % (TILE / 2);   // of warps 2 w and 2 w + 1, TILE floats each
     float* to = p.stats + ((i64)at.sample * tiles + at.tileOfSample) * 2 * p.K + col;
-    to[0] = from[0] + from[TILE], to[p.K] = from[2] + from[TILE + 2];
+    to[0] = from[0] + from[TILE], to[p.K] = from[TILE / 2] + from[TILE + TILE / 2];
 }
 
 template <class T, int TILE, int STAGES> __device__ __forceinline__ void convIgemm(const ConvParams& p) {

@@ -16,27 +16,42 @@ internal enum ConvWork
 }
 
 /// <summary>A convolution or one of its gradients against the definition in f64.</summary>
-internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind, string input = "normal", int tile = 0, int slices = 0, int pad = 0)
+internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind, string input = "normal", int tile = 0, int slices = 0, int pad = 0, bool compared = false)
     : KernelCase("conv", Describe(shape, kind), dtype, $"{shape.N}x{shape.H}x{shape.W}x{shape.C} K{shape.K}", KindOf(input, tile, slices, pad))
 {
+    /// <inheritdoc/>
+    public override IReadOnlyList<KernelVariant> Variants => compared ? ConvVersionCase.Of(shape, DType) : [];
+
+    /// <summary>f32: 2^-23 sqrt(depth) sum|a b|; f16 and bf16: one unit in the last place + 4e-7 sum|a b|.</summary>
+    public static Tolerance Allowed(double[] magnitudes, KernelDType dtype, KernelDType result, long depth) =>
+        Tolerances.Product(result, magnitudes, dtype == KernelDType.F32 ? Math.ScaleB(Math.Sqrt(depth), -23) : 4e-7);
+
     /// <summary>
-    /// f32: 2^-23 sqrt(depth) sum|a b|; f16 and bf16: one unit in the last place + 4e-7 sum|a b|; integers: bits, after the one rounding.
+    /// Products: no bank conflicts, and one barrier of four warps for each step and one for each block (two with statistics). Rows that are no whole
+    /// sectors cost more of them.
     /// </summary>
-    private Tolerance Allowed(double[] magnitudes, KernelDType result, long depth) => input == "integers" ? Tolerances.Exact
-        : Tolerances.Product(result, magnitudes, DType == KernelDType.F32 ? Math.ScaleB(Math.Sqrt(depth), -23) : 4e-7);
+    public static LaunchGates ProductGates(PlannedLaunch launch, ConvShape s, KernelDType dtype, bool statistics)
+    {
+        bool forward = launch.Entry.Contains("igemm", StringComparison.Ordinal), product = forward || launch.Entry.Contains("wgrad", StringComparison.Ordinal);
+        bool large = launch.Entry.Contains("_128_", StringComparison.Ordinal);
+        bool aligned = new[] { s.C, s.K, s.StrideX, s.StrideY }.All(count => count * dtype.Bytes() % 32 == 0);
+        long? steps = launch.MmaInstructions == 0 ? null : launch.MmaInstructions / (large ? 256 : 128);
+        return new LaunchGates
+        {
+            Sectors = aligned ? 1.05 : 2,
+            Conflicts = product ? 0 : 0.02,
+            Barriers = steps is null ? null : 4 * (steps + (forward ? (statistics ? 2 : 1) * launch.Shape.GridX : 0)),
+            Registers = !product ? 64 : large ? 240 : 128,
+        };
+    }
 
     /// <inheritdoc/>
     public override CaseWork Build(in DeviceLimits limits)
     {
         var work = new CaseWork();
-        int unit = 16 / DType.Bytes();
-        long StrideOf(int channels) => ConvShape.Padded(channels, DType) + (long)(pad * unit);
-        ConvShape s = shape with
-        {
-            StrideX = StrideOf(shape.C), StrideY = StrideOf(shape.K), StrideResidual = StrideOf(kind == ConvWork.Forward ? shape.K : shape.C),
-        };
+        ConvShape s = Strided();
         var data = new ConvData(s, DType, input);
-        work.Gates = launch => Gates(launch, s);
+        work.Gates = launch => ProductGates(launch, s, DType, statistics: false);
         switch (kind)
         {
             case ConvWork.Forward:
@@ -53,6 +68,24 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         return work;
     }
 
+    /// <inheritdoc/>
+    public override IReadOnlyList<KernelPlan> Plans(in DeviceLimits limits)
+    {
+        ConvShape s = Strided();
+        return kind switch
+        {
+            ConvWork.Forward => [ConvKernels.Plan(s, DType, limits, false, tile, slices)],
+            ConvWork.InputGradient => [ConvKernels.PlanFlip(s, DType, limits), ConvKernels.PlanInputGradient(s, DType, limits, tile, slices)],
+            _ => [ConvKernels.PlanWeightGradient(s, DType, s.N % 2 == 0, limits, tile, slices)],
+        };
+    }
+
+    private ConvShape Strided()
+    {
+        long StrideOf(int channels) => ConvShape.Padded(channels, DType) + (long)(pad * 16 / DType.Bytes());
+        return shape with { StrideX = StrideOf(shape.C), StrideY = StrideOf(shape.K), StrideResidual = StrideOf(kind == ConvWork.Forward ? shape.K : shape.C) };
+    }
+
     private static string Describe(ConvShape s, ConvWork kind) => string.Join(' ', new[]
     {
         kind switch { ConvWork.Forward => "forward", ConvWork.InputGradient => "input gradient", _ => "weight gradient" }, $"{s.Side}x{s.Side}",
@@ -64,24 +97,8 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         input, tile == 0 ? "" : $"tile {tile}", slices == 0 ? "" : $"{slices} slices", pad == 0 ? "" : "wide rows",
     }.Where(t => t.Length > 0));
 
-    /// <summary>
-    /// Products: no bank conflicts, and one barrier of four warps for each step and one for each block. Rows that are no whole sectors cost more of them.
-    /// </summary>
-    private LaunchGates Gates(PlannedLaunch launch, ConvShape s)
-    {
-        bool product = launch.Entry.Contains("igemm", StringComparison.Ordinal) || launch.Entry.Contains("wgrad", StringComparison.Ordinal);
-        bool aligned = s.C * DType.Bytes() % 32 == 0 && s.K * DType.Bytes() % 32 == 0 && s.StrideX * DType.Bytes() % 32 == 0 && s.StrideY * DType.Bytes() % 32 == 0;
-        bool large = launch.Entry.Contains("_128_", StringComparison.Ordinal);
-        long blocks = launch.Shape.GridX, stepMma = large ? 256 : 128;
-        long? steps = launch.MmaInstructions == 0 ? null : launch.MmaInstructions / stepMma;
-        return new LaunchGates
-        {
-            Sectors = aligned ? 1.05 : 2,
-            Conflicts = product ? 0 : 0.02,
-            Barriers = steps is null ? null : 4 * (steps + (launch.Entry.Contains("igemm", StringComparison.Ordinal) ? blocks : 0)),
-            Registers = !product ? 64 : large ? 240 : 128,
-        };
-    }
+    /// <summary>Whole numbers must come out with the bits of one rounding.</summary>
+    private Tolerance Allowed(double[] magnitudes, KernelDType result, long depth) => input == "integers" ? Tolerances.Exact : Allowed(magnitudes, DType, result, depth);
 
     private void Forward(CaseWork work, ConvShape s, ConvData data, in DeviceLimits limits)
     {
@@ -138,7 +155,6 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
 
     private KernelBuffer Weights(CaseWork work, ConvShape s, ConvData data) => work.Input("weights", data.Weights, DType, s.C, ConvShape.Padded(s.C, DType));
 
-    /// <summary>Whole numbers must come out with the bits of one rounding.</summary>
     private double[] Reference(double[] values, KernelDType dtype) => input != "integers" ? values
         : Array.ConvertAll(values, v => KernelNumbers.Decode(KernelNumbers.Encode((float)v, dtype), dtype));
 }

@@ -54,48 +54,51 @@ public static partial class GroupNormKernels
         ArgumentNullException.ThrowIfNull(plan);
         GroupNormShape s = plan.Shape;
         Require(plan.Steps[^1].Launch.Entry.StartsWith("gn_small", StringComparison.Ordinal) || plan.Steps.Count == 3, Op, $"not a forward plan");
+        CheckAddresses(plan, a);
+        GroupNormArguments arguments = a; // a lambda cannot see an in parameter
+        return [.. plan.Steps.Select(step => KernelLaunch.Of(step.Launch, Parameters(s, step, arguments)))];
+    }
+
+    private static void CheckAddresses(GroupNormPlan plan, in GroupNormArguments a)
+    {
+        GroupNormShape s = plan.Shape;
         Require(a.X != 0 && a.Y != 0 && a.Gamma != 0 && a.Beta != 0 && a.Mean != 0 && a.Rstd != 0 && a.Ab != 0, Op, $"x, y, gamma, beta, mean, rstd and ab must be given");
         Require(a.X != a.Y, Op, $"y must not be x");
         CheckModulation(s, a.Scale, a.Shift, a.ModulationStride);
         CheckWorkspace(plan, a.Workspace);
         bool wide = !plan.Steps[^1].Launch.Entry.Contains("narrow", StringComparison.Ordinal);
         Require(!wide || (a.X % 16 == 0 && a.Y % 16 == 0 && a.Ab % 16 == 0), Op, $"x, y and ab must be 16-byte aligned");
-        var launches = new KernelLaunch[plan.Steps.Count];
-        for (int i = 0; i < launches.Length; i++)
-        {
-            GroupNormPlan.Step step = plan.Steps[i];
-            launches[i] = KernelLaunch.Of(step.Launch, new GnForwardParams
-            {
-                X = a.X,
-                Gamma = a.Gamma,
-                Beta = a.Beta,
-                Scale = a.Scale,
-                Shift = a.Shift,
-                Partial = a.Workspace,
-                Mean = a.Mean,
-                Rstd = a.Rstd,
-                Ab = a.Ab,
-                Y = a.Y,
-                Ldx = s.X,
-                Ldy = s.Y,
-                Ldm = a.ModulationStride == 0 ? s.C : a.ModulationStride,
-                N = s.N,
-                P = (int)s.Pixels,
-                C = s.C,
-                G = s.G,
-                W = s.W,
-                Slabs = step.Slabs,
-                Cs = step.Channels,
-                Slices = step.Slices,
-                Rows = step.Rows,
-                Act = s.Silu ? 1 : 0,
-                Resample = (int)s.Resample,
-                Eps = a.Eps,
-            });
-        }
-
-        return launches;
     }
+
+    /// <summary>Parameters of a launch.</summary>
+    private static GnForwardParams Parameters(GroupNormShape s, GroupNormPlan.Step step, in GroupNormArguments a) => new()
+    {
+        X = a.X,
+        Gamma = a.Gamma,
+        Beta = a.Beta,
+        Scale = a.Scale,
+        Shift = a.Shift,
+        Partial = a.Workspace,
+        Mean = a.Mean,
+        Rstd = a.Rstd,
+        Ab = a.Ab,
+        Y = a.Y,
+        Ldx = s.X,
+        Ldy = s.Y,
+        Ldm = a.ModulationStride == 0 ? s.C : a.ModulationStride,
+        N = s.N,
+        P = (int)s.Pixels,
+        C = s.C,
+        G = s.G,
+        W = s.W,
+        Slabs = step.Slabs,
+        Cs = step.Channels,
+        Slices = step.Slices,
+        Rows = step.Rows,
+        Act = s.Silu ? 1 : 0,
+        Resample = (int)s.Resample,
+        Eps = a.Eps,
+    };
 
     private static string Name(KernelResample resample) => resample switch
     {

@@ -189,6 +189,44 @@ public sealed class ConvKernelsTests
         Assert.Throws<ArgumentException>(() => ConvKernels.EnqueueFlip(flip, 256, 256));
     }
 
+    /// <summary>Sums of a sample lie side by side, a slice per tile and phase; a group norm takes them instead of its own first pass.</summary>
+    [Fact]
+    public void Statistics_feed_a_group_norm()
+    {
+        foreach ((ConvShape shape, int slices) in new[] { (new ConvShape(8, 64, 64, 192, 192), 32), (new(2, 13, 11, 24, 64), 3), (new(2, 5, 7, 24, 72) { Upsample = true }, 4) })
+        {
+            ConvPlan plan = ConvKernels.Plan(shape, KernelDType.F16, DeviceLimits.Sm80, statistics: true);
+            Assert.Equal((slices, 8L * shape.N * slices * shape.K, 1), (plan.StatisticsSlices, plan.StatisticsBytes, plan.Slices));
+            GroupNormPlan norm = GroupNormKernels.PlanFromSums(new(shape.N, shape.ResultH, shape.ResultW, shape.K, 8), KernelDType.F16, slices, DeviceLimits.Sm80);
+            Assert.Equal(["gn_finalize_f32", "gn_apply_none_keep_f16"], norm.Launches.Select(l => l.Entry));
+            Assert.Equal(0, norm.WorkspaceBytes);
+            var good = new GroupNormArguments { X = 256, Y = 512, Gamma = 4, Beta = 4, Mean = 4, Rstd = 4, Ab = 16, Eps = 1e-5f };
+            Assert.Equal(2, GroupNormKernels.EnqueueFromSums(norm, good, 4096, 64).Count);
+            Assert.Throws<ArgumentException>(() => GroupNormKernels.EnqueueFromSums(norm, good, 0, 64));
+            Assert.Throws<ArgumentException>(() => GroupNormKernels.EnqueueFromSums(norm, good with { Y = 256 }, 4096, 64));
+        }
+
+        Assert.Throws<ArgumentException>(() => GroupNormKernels.PlanFromSums(new(1, 4, 4, 64, 32), KernelDType.F16, 0, DeviceLimits.Sm80));
+    }
+
+    [Fact]
+    public void Earlier_versions_say_what_they_do_not_do()
+    {
+        var shape = new ConvShape(2, 8, 8, 96, 72);
+        foreach (ConvVersion version in Enum.GetValues<ConvVersion>())
+        {
+            Valid(ConvKernels.PlanComparison(shape, KernelDType.F16, version, DeviceLimits.Sm80), DeviceLimits.Sm80);
+            Assert.Throws<ArgumentException>(() => ConvKernels.PlanComparison(shape with { Stride = 2 }, KernelDType.F16, version, DeviceLimits.Sm80));
+            Assert.Throws<ArgumentException>(() => ConvKernels.PlanComparison(shape with { C = 12 }, KernelDType.F16, version, DeviceLimits.Sm80));
+        }
+
+        Assert.Throws<ArgumentException>(() => ConvKernels.PlanComparison(shape, KernelDType.F32, ConvVersion.SingleStage, DeviceLimits.Sm80));
+        ConvComparisonPlan plan = ConvKernels.PlanComparison(shape, KernelDType.BF16, ConvVersion.SingleStage, DeviceLimits.Sm80);
+        Assert.Single(ConvKernels.EnqueueComparison(plan, new ConvArguments(256, 512, 1024) { Bias = 4 }));
+        Assert.Throws<ArgumentException>(() => ConvKernels.EnqueueComparison(plan, new ConvArguments(256, 512, 1024)));
+        Assert.Throws<ArgumentException>(() => ConvKernels.EnqueueComparison(plan, new ConvArguments(264, 512, 1024) { Bias = 4 }));
+    }
+
     private static IEnumerable<ConvShape> Kinds(ConvShape s) => [s, s with { Side = 1, Bias = false }, s with { Stride = 2 }, s with { Upsample = true, Residual = true }];
 
     private static void Check(ConvPlan plan, in DeviceLimits limits)

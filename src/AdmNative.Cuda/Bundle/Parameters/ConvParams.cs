@@ -122,3 +122,19 @@ internal struct ConvFlipParams
     [FieldOffset(32)] public int Taps;
     [FieldOffset(36)] public int Reserved;
 }
+
+/// <summary>ConvPlainParams of kernels/common/conv_plain.cuh.</summary>
+[StructLayout(LayoutKind.Explicit, Size = 56)]
+internal struct ConvPlainParams
+{
+    [FieldOffset(0)] public ulong X;
+    [FieldOffset(8)] public ulong Weights;
+    [FieldOffset(16)] public ulong Bias;
+    [FieldOffset(24)] public ulong Y;
+    [FieldOffset(32)] public int N;
+    [FieldOffset(36)] public int H;
+    [FieldOffset(40)] public int W;
+    [FieldOffset(44)] public int C;
+    [FieldOffset(48)] public int K;
+    [FieldOffset(52)] public int Reserved;
+}
