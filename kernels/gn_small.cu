@@ -1,30 +1,33 @@
-// Group normalisation in one launch, for slabs of whole groups that fit into shared memory: y = act(a x + b), act = identity or SiLU, per
-// sample n and channel c of group g
+// Group normalisation in one launch, for slabs of whole groups that fit into shared memory: y = resample(act(a x + b)), act = identity or
+// SiLU, resample: none, mean of 2x2, nearest 2x, per sample n and channel c of group g
 //   a = rstd gamma (1 + scale), b = (beta - mean rstd gamma)(1 + scale) + shift, mean and rstd = 1 / sqrt(var + eps) over D = C / G channels
 //   and P pixels (biased variance); scale = shift = 0 where their pointers are null.
-// x, y [N, P, C] in T with row strides; everything else f32; mean, rstd [N, G] and a, b [N, 2, C] are kept for backward. Not in place.
+// x [N, P, C], y [N, P', C] in T with row strides; everything else f32; mean, rstd [N, G] and a, b [N, 2, C] are kept for backward. Not in place.
 //
 // 1 load the slab    2 mean of each channel about its pixel 0, of each group about its first channel    3 squares about the mean of the group
 // 4 fold    5 apply, store. x is read once.
-// Traffic, elements of b bytes: 2 N P C b + 8 N C (a, b) + 8 N C (gamma, beta) + 8 N C where there are scale and shift + 8 N G.
+// Traffic, elements of b bytes: N P C b + N P' C b + 8 N C (a, b) + 8 N C (gamma, beta) + 8 N C where there are scale and shift + 8 N G.
 // Deterministic: a thread adds its pixels in ascending order, then the tree of sumRows, then channels in lanes of a warp.
-// _narrow takes any C, stride and alignment, one channel per thread, and the activation from the parameters.
+// _narrow takes any C, stride and alignment, one channel per thread, and the modes from the parameters.
 //
-// launch gn_small{_none,_silu,_narrow}_{f32,f16,bf16}(GnForwardParams): block 256; grid x = N slabs; shared P cs sizeof(T); slices 1; cs = whole
-//        groups, at most 512 channels (narrow 256) and 64 groups; strides below 2^20 elements, P ld below 2^31; but for narrow C, cs and strides
-//        multiples of 16 / sizeof(T), x, y, ab 16-byte aligned.
+// launch gn_small_{none,silu}{,_down2,_up2}_{f32,f16,bf16}(GnForwardParams): block 256; grid x = N slabs; shared P cs sizeof(T); slices 1; cs =
+//        whole groups, at most 512 channels and 64 groups; even W and P / W for down2; strides below 2^20 elements, P ldx and P' ldy below 2^31;
+//        C, cs and strides multiples of 16 / sizeof(T), x, y, ab 16-byte aligned.
+// launch gn_small_narrow_{f32,f16,bf16}(GnForwardParams): block 256; grid x = N slabs; shared P cs sizeof(T); as the others, with cs at most 256
+//        and no demands on alignment.
 // Budget: 64 registers, no spills, 11 KB of static shared memory beside the slab of at most 64 KB.
 #include "common/gn_forward.cuh"
 #include "common/mma.cuh"
 
-template <class T, int V, int ACT> __device__ __forceinline__ void gnSmall(const GnForwardParams& p) {
+template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void gnSmall(const GnForwardParams& p) {
     extern __shared__ uint4 tileShared[];
     __shared__ Lanes<V, kThreads> slots;
     __shared__ Lanes<V, 512 / V> as;
     __shared__ float2 groups[64];
     Raw<T, V>* tile = (Raw<T, V>*)tileShared;   // [P, perRow]
     const Share s = shareOf<V>(p, false);
-    const int act = ACT == kRuntime ? p.act : ACT, D = p.C / p.G, groupCount = s.channels / D, c = s.c0 + s.lane * V, lane = threadIdx.x & 31;
+    const int act = ACT == kRuntime ? p.act : ACT, resample = RESAMPLE == kRuntime ? p.resample : RESAMPLE;
+    const int D = p.C / p.G, groupCount = s.channels / D, c = s.c0 + s.lane * V, lane = threadIdx.x & 31;
     const float P = (float)p.P;
     const u32 ldx = (u32)p.ldx, ldy = (u32)p.ldy;
 
@@ -103,17 +106,49 @@ template <class T, int V, int ACT> __device__ __forceinline__ void gnSmall(const
     if (!s.own) return;   // no barrier follows
     as.template get<0>(s.lane, shift);
     slots.template get<0>(s.lane, sums);
-    T* y = (T*)p.y + (i64)s.n * p.P * p.ldy + c;
-    for (int r = s.row; r < p.P; r += s.inFlight)
-        affine<T, V>(loadShared(tile + r * s.perRow + s.lane), shift, sums, act, v), store<T, V>(y + (u32)r * ldy, v);
+    if (resample == kKeep) {
+        T* y = (T*)p.y + (i64)s.n * p.P * p.ldy + c;
+        for (int r = s.row; r < p.P; r += s.inFlight)
+            affine<T, V>(loadShared(tile + r * s.perRow + s.lane), shift, sums, act, v), store<T, V>(y + (u32)r * ldy, v);
+    } else if (resample == kDown2) {   // a row is a pixel of y
+        const int half = p.W >> 1, total = p.P >> 2;
+        T* y = (T*)p.y + (i64)s.n * total * p.ldy + c;
+        for (int r = s.row; r < total; r += s.inFlight) {
+            const int h = (int)((u32)r / (u32)half), at = 2 * h * p.W + 2 * (r - h * half), odd = r & 1;
+            float mean[V] = {};
+#pragma unroll
+            for (int u = 0; u < 2; u++) {   // odd rows take their pairs the other way round, so that lanes of two rows do not meet in the banks
+                float right[V];
+                affine<T, V>(loadShared(tile + (at + u * p.W + odd) * s.perRow + s.lane), shift, sums, act, v);
+                affine<T, V>(loadShared(tile + (at + u * p.W + 1 - odd) * s.perRow + s.lane), shift, sums, act, right);
+#pragma unroll
+                for (int i = 0; i < V; i++) mean[i] += v[i] + right[i];
+            }
+#pragma unroll
+            for (int i = 0; i < V; i++) mean[i] *= 0.25f;
+            store<T, V>(y + (u32)r * ldy, mean);
+        }
+    } else {   // a row is a pixel of x
+        T* y = (T*)p.y + (i64)s.n * 4 * p.P * p.ldy + c;
+        for (int r = s.row; r < p.P; r += s.inFlight) {
+            const int h = (int)((u32)r / (u32)p.W), w = r - h * p.W;
+            affine<T, V>(loadShared(tile + r * s.perRow + s.lane), shift, sums, act, v);
+            T* to = y + (u32)(4 * h * p.W + 2 * w) * ldy;
+            store<T, V>(to, v), store<T, V>(to + ldy, v), store<T, V>(to + (u32)(2 * p.W) * ldy, v), store<T, V>(to + (u32)(2 * p.W + 1) * ldy, v);
+        }
+    }
 }
 
 #define GN(name, call) \
     extern "C" __global__ void __launch_bounds__(256, 4) name(const __grid_constant__ GnForwardParams p) { call(p); }
+#define GN_ACT(act, ACT, t, T, V) \
+    GN(gn_small_##act##_##t, (gnSmall<T, V, ACT, kKeep>)) \
+    GN(gn_small_##act##_down2_##t, (gnSmall<T, V, ACT, kDown2>)) \
+    GN(gn_small_##act##_up2_##t, (gnSmall<T, V, ACT, kUp2>))
 #define GN_TYPE(t, T, V) \
-    GN(gn_small_none_##t, (gnSmall<T, V, kNone>)) \
-    GN(gn_small_silu_##t, (gnSmall<T, V, kSilu>)) \
-    GN(gn_small_narrow_##t, (gnSmall<T, 1, kRuntime>))
+    GN_ACT(none, kNone, t, T, V) \
+    GN_ACT(silu, kSilu, t, T, V) \
+    GN(gn_small_narrow_##t, (gnSmall<T, 1, kRuntime, kRuntime>))
 GN_TYPE(f32, float, 4)
 GN_TYPE(f16, f16, 8)
 GN_TYPE(bf16, bf16, 8)

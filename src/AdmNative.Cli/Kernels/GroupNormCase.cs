@@ -11,13 +11,50 @@ internal sealed class GroupNormCase : KernelCase
     private readonly GroupNormShape _shape;
     private readonly bool _backward;
     private readonly int _pad;
+    private readonly GroupNormVersion? _version;
 
-    public GroupNormCase(GroupNormShape shape, KernelDType dtype, bool backward, string input = "normal", int pad = 0)
-        : base("gn", Describe(shape, backward), dtype, $"{shape.N}x{shape.H}x{shape.W}x{shape.C} G{shape.G}", pad == 0 ? input : $"{input}, strides + {pad}")
+    public GroupNormCase(GroupNormShape shape, KernelDType dtype, bool backward, string input = "normal", int pad = 0, GroupNormVersion? version = null)
+        : base("gn", Describe(shape, backward, version), dtype, $"{shape.N}x{shape.H}x{shape.W}x{shape.C} G{shape.G}", pad == 0 ? input : $"{input}, strides + {pad}")
     {
-        (Kind, _backward, _pad) = (input, backward, pad);
+        (Kind, _backward, _pad, _version) = (input, backward, pad, version);
+        Plain = version is not null;
         long ld = shape.C + pad;
         _shape = shape with { StrideX = ld, StrideY = ld, StrideDy = ld, StrideDx = ld, StrideDxIn = ld };
+    }
+
+    /// <summary>True to be compared with earlier versions.</summary>
+    public bool Compared { get; init; }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<KernelVariant> Variants
+    {
+        get
+        {
+            if (!Compared)
+            {
+                return [];
+            }
+
+            KernelVariant Version(string name, GroupNormVersion version, string next) =>
+                new(name, next, new GroupNormCase(_shape, DType, _backward, Kind, _pad, version) { Full = Full, Layer = Layer });
+            List<KernelVariant> all =
+            [
+                Version("plain", GroupNormVersion.Plain,
+                    "Blocks take slices of pixels with all their channels, not groups, and sum x and x^2 in one pass: x is read twice and not three times, and a warp reads whole sectors."),
+                Version("moments", GroupNormVersion.Moments,
+                    "16 bytes per access: fewer loads, stores and index arithmetic for the same bytes; but as each thread folds the parameters of its own channels, those reads no longer fill sectors."),
+                Version("wide", GroupNormVersion.Wide,
+                    "A finaliser adds the slices and folds the parameters once, not in every block; slabs and slices are divided until the device is full; sums about a pilot pixel keep their digits where the mean is large."),
+            ];
+            if (Plan(DeviceLimits.Sm80).IsSmall)
+            {
+                all.Add(new(
+                    "staged", "The slab waits in shared memory for its statistics: x is read once, and one launch does for three.",
+                    new GroupNormCase(_shape with { Staged = true }, DType, _backward, Kind, _pad) { Full = Full, Layer = Layer, Plain = true }));
+            }
+
+            return all;
+        }
     }
 
     private string Kind { get; }
@@ -58,7 +95,9 @@ internal sealed class GroupNormCase : KernelCase
     public override IReadOnlyList<KernelPlan> Plans(in DeviceLimits limits) => [Plan(limits)];
 
     private GroupNormPlan Plan(in DeviceLimits limits) => _backward
-        ? GroupNormKernels.PlanBackward(_shape, DType, Adds, parameterGradients: true, limits) : GroupNormKernels.Plan(_shape, DType, limits);
+        ? GroupNormKernels.PlanBackward(_shape, DType, Adds, parameterGradients: true, limits)
+        : _version is { } version ? GroupNormKernels.PlanVersion(_shape, DType, version, limits)
+        : GroupNormKernels.Plan(_shape, DType, limits);
 
     /// <summary>Whether backward adds a gradient that is already there.</summary>
     private bool Adds => _shape.N % 2 == 0;
@@ -74,10 +113,10 @@ internal sealed class GroupNormCase : KernelCase
     /// </summary>
     private static double? ConflictLimit(string entry) => entry.Contains("small", StringComparison.Ordinal) ? 0.08 : entry.Contains("finalize", StringComparison.Ordinal) ? 0.02 : null;
 
-    private static string Describe(GroupNormShape s, bool backward) => string.Join(' ', new[]
+    private static string Describe(GroupNormShape s, bool backward, GroupNormVersion? version) => string.Join(' ', new[]
     {
         backward ? "backward" : "forward", s.Silu ? "silu" : "", s.Modulated ? "adagn" : "", s.Resample == KernelResample.Keep ? "" : s.Resample.ToString().ToLowerInvariant(),
-        s.Staged ? "staged" : "",
+        s.Staged ? "staged" : "", version is { } v ? v.ToString().ToLowerInvariant() : "",
     }.Where(t => t.Length > 0));
 
     /// <summary>Two of every element with SiLU (ex2, rcp); none without. Finalisers have theirs per group, which is left out.</summary>
@@ -94,7 +133,7 @@ internal sealed class GroupNormCase : KernelCase
         KernelBuffer y = work.Output("y", n * _shape.ResultPixels, c, DType, ld), mean = work.Output("mean", n, _shape.G, KernelDType.F32);
         KernelBuffer rstd = work.Output("rstd", n, _shape.G, KernelDType.F32), ab = work.Output("ab", n, 2 * c, KernelDType.F32);
         KernelBuffer? workspace = work.Workspace(plan);
-        work.Run(plan, () => GroupNormKernels.Enqueue(plan, new GroupNormArguments
+        GroupNormArguments Arguments() => new()
         {
             X = x.Address,
             Y = y.Address,
@@ -107,7 +146,8 @@ internal sealed class GroupNormCase : KernelCase
             Ab = ab.Address,
             Workspace = workspace?.Address ?? 0,
             Eps = Eps,
-        }));
+        };
+        work.Run(plan, () => _version is null ? GroupNormKernels.Enqueue(plan, Arguments()) : GroupNormKernels.EnqueueVersion(plan, Arguments()));
         double[] expected = data.Forward();
         work.Expect(y, expected, Tolerances.Activation(DType, expected, Math.Max(2e-5, 1e-7 * data.Cancellation)));
         work.Expect(mean, data.Mean, Tolerances.Absolute(1e-7 * Math.Max(1, data.Largest), 1e-6));
@@ -172,7 +212,7 @@ internal sealed class GroupNormCase : KernelCase
     /// <summary>The formula of the whole operation is for tensors whose parameters and partial sums are small beside them.</summary>
     private void SetContract(CaseWork work, GroupNormPlan plan)
     {
-        if (_shape.Pixels >= 4096 && _shape.C * DType.Bytes() % 16 == 0)
+        if (!Plain && _shape.Pixels >= 4096 && _shape.C * DType.Bytes() % 16 == 0)
         {
             work.Contract = (plan.ContractBytes, 1.05);
         }

@@ -55,7 +55,8 @@ internal static class KernelsList
         return ExitCode.Done;
     }
 
-    private static int Spills(KernelResources r) => r.SpillLoadBytes + r.SpillStoreBytes + r.StackBytes;
+    /// <summary>Bytes of spills and stack.</summary>
+    public static int Spills(KernelResources r) => r.SpillLoadBytes + r.SpillStoreBytes + r.StackBytes;
 
     private static JObject Document(KernelEntry e) => new()
     {

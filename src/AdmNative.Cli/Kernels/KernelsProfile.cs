@@ -6,133 +6,178 @@ using Newtonsoft.Json.Linq;
 
 namespace AdmNative.Cli;
 
-/// <summary>A launch of a case with what it moved and what bounds it, and on a GPU the time it took.</summary>
-internal sealed record ProfileRow(KernelCase Case, LaunchRun Run, Bounds Bound, LaunchTime? Measured = null)
-{
-    /// <summary>The lower bound over the measured time: 1 cannot be beaten.</summary>
-    public double? ShareOfBound => Measured is { } m ? Bound.Seconds * 1e3 / m.MedianMs : null;
-
-    /// <summary>Registers and spills on the device, or on the newest architecture before it that the catalogue knows.</summary>
-    public KernelResources Resources => Entry.Resources[Target];
-
-    /// <summary>Architecture whose resources are shown.</summary>
-    public string Target => GpuProfile.Near(Bound.Profile.Major, Bound.Profile.Minor).Target;
-
-    /// <summary>Its entry in the catalogue.</summary>
-    public KernelEntry Entry => KernelBundle.Default[Run.Planned.Entry];
-
-    /// <summary>Requested bytes over the formula.</summary>
-    public double BytesRatio => Run.Bytes / (double)Run.Planned.TrafficBytes;
-
-    /// <summary>Sectors over the fewest possible.</summary>
-    public double SectorRatio => CounterGates.SectorRatio(Run.Report);
-
-    /// <summary>Blocks that fit on a multiprocessor of the profile.</summary>
-    public int BlocksPerSm => KernelsList.Occupancy(Entry, Target, (int)Run.Planned.Shape.SharedBytes);
-}
-
-/// <summary>adm kernels profile: counters and lower bounds of launches.</summary>
+/// <summary>adm kernels profile: counters and lower bounds of launches, beside plain and earlier versions.</summary>
 internal static class KernelsProfile
 {
     public static Command Create(Host host)
     {
         (Flag<string?> family, Flag<string?> entry, Flag<string?> shape, Flag<bool> full) = (KernelsVerb.Family(), KernelsVerb.Entry(), KernelsVerb.Shape(), KernelsVerb.Full());
         (Flag<string?> device, Flag<bool> json) = (KernelsVerb.Device(), CommonFlags.Json());
+        Flag<string?> variant = Flag.Text(
+            "variant", KernelsVerb.SelectionGroup, "all", "name", "Earlier versions shown beside ours where a case has them: all, ours for none, or one by name, e.g. plain.");
         Flag<string?> html = Flag.Text("html", CommonFlags.OutputGroup, null, "file", "Also write a page with tables and charts that needs nothing else.");
         var command = new Verb(
             "profile",
-            "Show bytes, sectors, bank conflicts, instructions and occupancy of kernels, and the time no such device can beat; on a GPU also the time it takes.",
+            "Run kernels and show errors, bytes, sectors, bank conflicts, instructions, occupancy, bounds on the time, and plain versions beside ours; on a GPU also times.",
             "adm kernels profile --entry gn_apply_silu_keep_f16 --shape 28x28",
             "adm kernels profile --family gn --full yes --html gn.html",
             "adm kernels profile --family gn --full yes --device cuda --json")
-        { family, entry, shape, full, device, json, html };
+        { family, entry, shape, full, variant, device, json, html };
         command.SetAction(p => Run(
-            host, p.GetValue(family), p.GetValue(entry), p.GetValue(shape), p.GetValue(full), p.GetValue(device)!, p.GetValue(json), p.GetValue(html)));
+            host, p.GetValue(family), p.GetValue(entry), p.GetValue(shape), p.GetValue(full), p.GetValue(variant)!, p.GetValue(device)!, p.GetValue(json), p.GetValue(html)));
         return command;
     }
 
-    private static int Run(Host host, string? family, string? entry, string? shape, bool full, string device, bool json, string? html)
+    private static int Run(Host host, string? family, string? entry, string? shape, bool full, string variant, string device, bool json, string? html)
     {
         using DriverRunner? gpu = KernelsVerb.Gpu(device);
         DeviceProfile profile = gpu?.Profile ?? KernelsVerb.Profile(device);
         var runner = new CaseRunner(profile);
-        var rows = new List<ProfileRow>();
-        var options = new LaunchOptions { Checks = Checks.None, Engine = EngineKind.Interpreter, Counters = true };
-        foreach (KernelCase c in KernelsVerb.Select(family, entry, shape, full, runner).Where(c => c.Input == "normal"))
+        KernelCase[] selected = [.. KernelsVerb.Select(family, entry, shape, full, runner).Where(c => c.Input == "normal")];
+        if (variant is not ("all" or "ours") && !selected.SelectMany(c => c.Variants).Any(v => v.Name == variant))
         {
-            host.Stop.ThrowIfCancellationRequested();
-            IReadOnlyList<LaunchRun> launches = runner.Run(c.Build(runner.Profile.Limits), options).Launches;
-            IReadOnlyList<LaunchTime>? times = gpu?.Time(c);
-            rows.AddRange(launches
-                .Select((l, i) => new ProfileRow(c, l, Bounds.Of(l.Report, profile), times?[i]))
-                .Where(r => entry is null || r.Run.Planned.Entry.Contains(entry, StringComparison.Ordinal)));
+            throw new UsageException(
+                $"--variant: '{variant}' is not one of {string.Join(", ", selected.SelectMany(c => c.Variants).Select(v => v.Name).Prepend("ours").Prepend("all").Distinct())}");
         }
 
+        var cases = new List<ProfiledCase>();
+        foreach (KernelCase c in selected)
+        {
+            host.Stop.ThrowIfCancellationRequested();
+            cases.Add(ProfiledCase.Of(c, variant, runner, gpu));
+        }
+
+        string title = $"{profile.Name} ({profile.Target})";
         if (html is not null)
         {
-            File.WriteAllText(html, ProfilePage.Write(rows, profile));
+            File.WriteAllText(html, ProfilePage.Write(cases, title));
             host.Error.WriteLine($"wrote {html}");
         }
 
-        if (json)
-        {
-            host.Out.WriteLine(new JArray(rows.Select(Document)));
-            return ExitCode.Done;
-        }
+        host.Out.WriteLine(json ? Document(cases, title, profile).ToString() : Table(cases, title, entry));
+        return ExitCode.Done;
+    }
 
-        host.Out.WriteLine($"{profile.Name} ({profile.Target}), counters of the virtual device; 'at least' is a lower bound from them{(gpu is null ? ", not a measured time" : "; measured with cold caches, median")}");
-        host.Out.WriteLine($"{"launch",-36} {"blocks",8} {"regs",4} {"blk/SM",6} {"bytes",12} {"/formula",8} {"sectors",7} {"conflicts",9} {"mma",9} {"instr",10}  at least{(gpu is null ? "" : ", measured")}");
-        foreach (IGrouping<string, ProfileRow> group in rows.GroupBy(r => r.Case.Name))
+    private static string Table(IReadOnlyList<ProfiledCase> cases, string title, string? entry)
+    {
+        var text = new System.Text.StringBuilder();
+        text.AppendLine(CultureInfo.InvariantCulture, $"{title}: counters of the virtual device; 'at least' is a lower bound from them, 'uncached' the time of all sectors at full memory bandwidth")
+            .Append(CultureInfo.InvariantCulture, $"{"launch",-38} {"blocks",8} {"SMs",4} {"regs",4} {"blocks/SM",11} {"bytes",12} {"/formula",8} {"sectors",7} {"conflicts",9} {"mma",9} {"instructions",12}  {"at least",-22} uncached");
+        foreach (ProfiledCase c in cases)
         {
-            host.Out.WriteLine(group.Key);
-            foreach (ProfileRow r in group)
+            text.AppendLine().Append(c.Case.Name);
+            foreach (ProfiledVersion v in c.Versions)
             {
-                Counters c = r.Run.Report.Counters;
-                host.Out.WriteLine(string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"  {r.Run.Planned.Entry,-34} {r.Run.Planned.Shape.GridX,8} {r.Resources.Registers,4} {r.BlocksPerSm,6} {r.Run.Bytes,12} {r.BytesRatio,8:0.000} {r.SectorRatio,7:0.000} {c.SharedConflicts,9} {c.MmaInstructions,9} {c.WarpInstructions,10}  {Time(r.Bound.Seconds)} ({r.Bound.Binding}){Took(r)}"));
+                text.AppendLine().Append(CultureInfo.InvariantCulture, $"  {v.Name}: {Errors(v)}");
+                foreach (ProfileRow r in v.Rows.Where(r => entry is null || r.Run.Planned.Entry.Contains(entry, StringComparison.Ordinal)))
+                {
+                    string blocks = string.Join('/', DeviceProfile.All.Select(p => r.BlocksPerSm(p.Target)));
+                    text.AppendLine().Append(
+                        CultureInfo.InvariantCulture,
+                        $"    {r.Run.Planned.Entry,-34} {r.Run.Planned.Shape.GridX,8} {100 * r.Busy,3:0}% {r.Resources.Registers,4} {blocks,11} {r.Run.Bytes,12} {r.BytesRatio,8:0.000} {r.SectorRatio,7:0.000} {r.Counters.SharedConflicts,9} {r.Counters.MmaInstructions,9} {r.Counters.WarpInstructions,12}  {$"{Time(r.Bound.Seconds)} ({r.Bound.Binding})",-22} {Time(r.UncachedSeconds)}{Measured(r)}");
+                }
+
+                if (v.Next.Length > 0)
+                {
+                    text.AppendLine().Append(CultureInfo.InvariantCulture, $"    next: {v.Next} [{Gain(v, c.Versions[c.Versions.ToList().IndexOf(v) + 1])}]");
+                }
+            }
+
+            if (c.Versions.Count > 1)
+            {
+                text.AppendLine().Append(CultureInfo.InvariantCulture, $"  from {c.Versions[0].Name} to ours: {Gain(c.Versions[0], c.Ours)}");
             }
         }
 
-        return ExitCode.Done;
+        return text.ToString();
     }
+
+    /// <summary>What a version has over another, in counters: "bytes 1.2e6 -> 8e5 (x0.67)".</summary>
+    public static string Gain(ProfiledVersion from, ProfiledVersion to)
+    {
+        string Part(string name, double a, double b, Func<double, string> show) =>
+            string.Create(CultureInfo.InvariantCulture, $"{name} {show(a)} -> {show(b)} (x{b / a:0.00})");
+        static string Count(double v) => v.ToString("N0", CultureInfo.InvariantCulture);
+        return string.Join(", ",
+        [
+            Part("bytes", from.Bytes, to.Bytes, Count), Part("sectors", from.Sectors, to.Sectors, Count), Part("instructions", from.Instructions, to.Instructions, Count),
+            Part("at least", from.Seconds, to.Seconds, Time), Part("uncached", from.UncachedSeconds, to.UncachedSeconds, Time),
+            .. from.Measured is { } a && to.Measured is { } b ? [Part("measured", a, b, Time)] : Array.Empty<string>(),
+        ]);
+    }
+
+    /// <summary>E.g. "error 0.4 of the tolerance".</summary>
+    public static string Errors(ProfiledVersion v) => string.Create(
+        CultureInfo.InvariantCulture, $"error {v.Error:0.00} of the tolerance{(v.Result.Passed ? "" : $"; FAILS {string.Join("; ", v.Result.Gates.Where(g => !g.Passed).Select(g => g.ToString()[5..]))}")}");
 
     /// <summary>E.g. "12.3 us".</summary>
     public static string Time(double seconds) => seconds < 1e-3
         ? string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e6:0.###} us")
         : string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e3:0.###} ms");
 
-    private static string Took(ProfileRow r) => r.Measured is { } m
-        ? string.Create(CultureInfo.InvariantCulture, $", {Time(m.MedianMs / 1e3)}: {r.ShareOfBound:0%} of the bound, {r.Run.Planned.TrafficBytes / (m.MedianMs * 1e6):0.#} GB/s")
-        : "";
+    /// <summary>E.g. "; measured 20 us: 61 % of the bound, 900 GB/s"; "" on the virtual device.</summary>
+    public static string Measured(ProfileRow r) => r.Seconds is { } s
+        ? string.Create(CultureInfo.InvariantCulture, $"; measured {Time(s)}: {100 * r.Bound.Seconds / s:0} % of the bound, {r.Run.Planned.TrafficBytes / (s * 1e9):0.#} GB/s") : "";
 
-    private static JObject Document(ProfileRow r)
+    private static JObject Document(IReadOnlyList<ProfiledCase> cases, string title, DeviceProfile profile) => new()
     {
-        Counters c = r.Run.Report.Counters;
-        return new JObject
+        ["device"] = title,
+        ["target"] = profile.Target,
+        ["cases"] = new JArray(cases.Select(c => new JObject
         {
-            ["case"] = r.Case.Name,
-            ["entry"] = r.Run.Planned.Entry,
-            ["device"] = r.Bound.Profile.Target,
-            ["blocks"] = r.Run.Planned.Shape.GridX,
-            ["shared_bytes"] = r.Run.Planned.Shape.SharedBytes + r.Entry.StaticSharedBytes,
-            ["registers"] = r.Resources.Registers,
-            ["blocks_per_sm"] = r.BlocksPerSm,
-            ["bytes"] = r.Run.Bytes,
-            ["formula_bytes"] = r.Run.Planned.TrafficBytes,
-            ["sector_ratio"] = r.SectorRatio,
-            ["shared_passes"] = c.SharedPasses,
-            ["bank_conflicts"] = c.SharedConflicts,
-            ["mma"] = c.MmaInstructions,
-            ["special_functions"] = c.SpecialFunctionLanes,
-            ["warp_instructions"] = c.WarpInstructions,
-            ["barriers"] = c.Barriers,
-            ["mix"] = new JObject(ProfilePage.Mix(c).Select(m => new JProperty(m.Name, m.Count))),
-            ["bound_seconds"] = r.Bound.Seconds,
-            ["bound_by"] = r.Bound.Binding,
-            ["measured_seconds"] = r.Measured is { } m ? m.MedianMs / 1e3 : null,
-            ["measured_best_seconds"] = r.Measured is { } b ? b.BestMs / 1e3 : null,
-            ["share_of_bound"] = r.ShareOfBound,
-        };
-    }
+            ["case"] = c.Case.Name,
+            ["family"] = c.Case.Family,
+            ["operation"] = c.Case.Operation,
+            ["dtype"] = c.Case.DType.Suffix(),
+            ["shape"] = c.Case.Shape,
+            ["versions"] = new JArray(c.Versions.Select(Document)),
+        })),
+    };
+
+    private static JObject Document(ProfiledVersion v) => new()
+    {
+        ["name"] = v.Name,
+        ["next"] = v.Next.Length > 0 ? v.Next : null,
+        ["passed"] = v.Result.Passed,
+        ["error_of_tolerance"] = v.Error,
+        ["missed"] = new JArray(v.Result.Gates.Where(g => !g.Passed).Select(g => g.ToString()[5..])),
+        ["bytes"] = v.Bytes,
+        ["sectors"] = v.Sectors,
+        ["warp_instructions"] = v.Instructions,
+        ["bound_seconds"] = v.Seconds,
+        ["uncached_seconds"] = v.UncachedSeconds,
+        ["measured_seconds"] = v.Measured,
+        ["launches"] = new JArray(v.Rows.Select(Document)),
+    };
+
+    private static JObject Document(ProfileRow r) => new()
+    {
+        ["entry"] = r.Run.Planned.Entry,
+        ["blocks"] = r.Run.Planned.Shape.GridX,
+        ["busy_multiprocessors"] = r.Busy,
+        ["shared_bytes"] = r.Run.Planned.Shape.SharedBytes + r.Entry.StaticSharedBytes,
+        ["resources"] = new JObject(DeviceProfile.All.Select(p => new JProperty(p.Target, new JObject
+        {
+            ["registers"] = r.Entry.Resources[p.Target].Registers,
+            ["spilled_bytes"] = KernelsList.Spills(r.Entry.Resources[p.Target]),
+            ["blocks_per_sm"] = r.BlocksPerSm(p.Target),
+            ["bound_seconds"] = Bounds.Of(r.Counters, p).Seconds,
+        }))),
+        ["bytes"] = r.Run.Bytes,
+        ["formula_bytes"] = r.Run.Planned.TrafficBytes,
+        ["sectors"] = r.Sectors,
+        ["sector_ratio"] = r.SectorRatio,
+        ["shared_passes"] = r.Counters.SharedPasses,
+        ["bank_conflicts"] = r.Counters.SharedConflicts,
+        ["mma"] = r.Counters.MmaInstructions,
+        ["special_functions"] = r.Counters.SpecialFunctionLanes,
+        ["warp_instructions"] = r.Counters.WarpInstructions,
+        ["barriers"] = r.Counters.Barriers,
+        ["mix"] = new JObject(ProfilePage.Mix(r.Counters).Select(m => new JProperty(m.Name, m.Count))),
+        ["bound_seconds"] = r.Bound.Seconds,
+        ["bound_by"] = r.Bound.Binding,
+        ["uncached_seconds"] = r.UncachedSeconds,
+        ["measured_seconds"] = r.Seconds,
+        ["share_of_bound"] = r.Seconds is { } s ? r.Bound.Seconds / s : null,
+    };
 }

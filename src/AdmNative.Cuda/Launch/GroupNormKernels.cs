@@ -28,19 +28,20 @@ public static partial class GroupNormKernels
         (long n, long p, long c) = (shape.N, shape.Pixels, shape.C);
         long modulation = shape.Modulated ? 8 * n * c : 0, stats = 8 * n * shape.G, activations = n * p * c * b;
         string type = dtype.Suffix(), act = shape.Silu ? "silu" : "none";
-        if (!shape.Staged && shape.Resample == KernelResample.Keep && Slab(shape, b, narrow ? 1 : full, limits) is { } slab)
+        long result = n * shape.ResultPixels * c * b;
+        if (!shape.Staged && Slab(shape, b, narrow ? 1 : full, limits) is { } slab)
         {
             long slabs = CeilDiv(c, slab);
-            string entry = $"gn_small_{(narrow ? "narrow" : act)}_{type}";
+            string entry = $"gn_small_{(narrow ? "narrow" : shape.Resample == KernelResample.Keep ? act : $"{act}_{Name(shape.Resample)}")}_{type}";
             LaunchShape grid = Linear(Op, n * slabs, Threads, p * slab * b, limits);
-            long bytes = (2 * activations) + (16 * n * c) + modulation + stats;
-            return new(shape, dtype, [new(new(entry, grid, bytes), (int)slabs, slab, 1, (int)p)], 0, 2 * activations);
+            long bytes = activations + result + (16 * n * c) + modulation + stats;
+            return new(shape, dtype, [new(new(entry, grid, bytes), (int)slabs, slab, 1, (int)p)], 0, activations + result);
         }
 
         (int cs, int rows) = Divide(n, p, shape.C, narrow ? 1 : full, b, limits);
         GroupNormPlan.Step sums = Step($"gn_stats_{(narrow ? "narrow_" : "")}{type}", n, p, shape.C, cs, rows, limits, channels => activations + (channels * (8 + b)));
         GroupNormPlan.Step finalize = FinalizeStep($"gn_finalize_{type}", shape, sums.Slices, limits, (16 * n * c) + (n * c * b) + modulation + stats);
-        long items = shape.Resample == KernelResample.Down2 ? shape.ResultPixels : p, result = n * shape.ResultPixels * c * b;
+        long items = shape.Resample == KernelResample.Down2 ? shape.ResultPixels : p;
         (cs, rows) = Divide(n, items, shape.C, narrow ? 1 : full, b, limits);
         string apply = narrow ? $"gn_apply_narrow_{type}" : $"gn_apply_{act}_{Name(shape.Resample)}_{type}";
         GroupNormPlan.Step last = Step(apply, n, items, shape.C, cs, rows, limits, channels => activations + result + (8 * channels));
@@ -141,7 +142,7 @@ public static partial class GroupNormKernels
         long Basis(long unit) => Math.Min(s.C, unit * Math.Max(1, CeilDiv(64 / b, unit)));
         long basisOfSectors = Basis(Lcm(s.D, 32 / b));
         int basis = (int)(Fits(basisOfSectors) ? basisOfSectors : Basis(Lcm(s.D, vector)));
-        if (!Fits(basis) || s.Pixels * Math.Max(s.X, s.Y) >= 1L << 31)
+        if (!Fits(basis) || Math.Max(s.Pixels * s.X, s.ResultPixels * s.Y) >= 1L << 31)
         {
             return null;
         }

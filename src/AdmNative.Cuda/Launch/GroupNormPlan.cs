@@ -83,11 +83,11 @@ public sealed record GroupNormPlan : KernelPlan
     public KernelDType DType { get; }
 
     /// <summary>True when one launch does all of it.</summary>
-    public bool IsSmall => Steps.Count == 1;
+    public bool IsSmall => Steps[0].Launch.Entry.StartsWith("gn_small", StringComparison.Ordinal);
 
     /// <summary>
     /// The traffic formula of the operation, with S = N P C elements of b bytes: forward 2 S b in one launch, 3 S b in three; backward 5 S b, 6 S b
-    /// with dxIn; resampling changes the share of y or dy. Statistics and parameters, which it leaves out, are in the launches' own formulas.
+    /// with dxIn; resampling changes the share of y (a quarter, or four times) or dy. Statistics and parameters, which it leaves out, are in the launches' own formulas.
     /// </summary>
     public long ContractBytes { get; }
 

@@ -62,6 +62,16 @@ public sealed class Bf16KernelCaseTests : KernelCaseTests
     [MemberData(nameof(Cases))]
     public void Holds_every_gate(string family, string name) => Check(family, name);
 
+    /// <summary>No kernel of the GroupNorm family ships without a case that runs here, not only on request.</summary>
+    [Fact]
+    public void Every_group_norm_entry_is_launched_by_a_case()
+    {
+        DeviceLimits limits = DeviceLimits.Sm80;
+        var launched = KernelCases.Of("gn").Where(c => !c.Full).SelectMany(c => c.Variants.Select(v => v.Case).Append(c))
+            .SelectMany(c => c.Plans(limits)).SelectMany(p => p.Launches).Select(l => l.Entry).ToHashSet(StringComparer.Ordinal);
+        Assert.Empty(KernelBundle.Default.Entries.Select(e => e.Name).Where(e => e.StartsWith("gn_", StringComparison.Ordinal) && !launched.Contains(e)));
+    }
+
     [Fact]
     public void Names_are_families_and_unique()
     {

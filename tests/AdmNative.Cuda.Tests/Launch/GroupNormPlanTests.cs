@@ -53,6 +53,41 @@ public sealed class GroupNormPlanTests
     }
 
     [Fact]
+    public void Small_layers_that_resample_take_one_launch_too()
+    {
+        foreach ((KernelResample resample, long written) in new[] { (KernelResample.Down2, 1L), (KernelResample.Up2, 16L) })
+        {
+            GroupNormPlan plan = GroupNormKernels.Plan(new(1, 16, 16, 576, 32) { Silu = true, Resample = resample }, KernelDType.F16, DeviceLimits.Sm80);
+            Assert.Equal($"gn_small_silu_{resample.ToString().ToLowerInvariant()}_f16", Assert.Single(plan.Launches).Entry);
+            Assert.Equal(16L * 16 * 576 * 2 * (4 + written) / 4, plan.ContractBytes);
+        }
+    }
+
+    [Fact]
+    public void Earlier_versions_cover_what_they_take_and_refuse_the_rest()
+    {
+        foreach (GroupNormVersion version in Enum.GetValues<GroupNormVersion>())
+        {
+            foreach ((int n, int c, int g) in new[] { (1, 64, 32), (3, 576, 32), (4096, 96, 32), (2, 2048, 32) })
+            {
+                GroupNormPlan plan = GroupNormKernels.PlanVersion(new(n, 28, 28, c, g), KernelDType.F16, version, DeviceLimits.Sm80);
+                foreach (GroupNormPlan.Step s in plan.Steps)
+                {
+                    Assert.True(KernelBundle.Default.TryFind(s.Launch.Entry, out _), s.Launch.Entry);
+                    Assert.True((long)s.Slabs * s.Channels >= c && s.Slices * (long)s.Rows >= 28 * 28);
+                }
+
+                Assert.Equal(version == GroupNormVersion.Plain ? 1 : 2, plan.Steps.Count);
+            }
+
+            Assert.Throws<ArgumentException>(() => GroupNormKernels.PlanVersion(new(1, 8, 8, 64, 32), KernelDType.BF16, version, DeviceLimits.Sm80));
+            Assert.Throws<ArgumentException>(() => GroupNormKernels.EnqueueVersion(GroupNormKernels.Plan(new(1, 8, 8, 64, 32), KernelDType.F16, DeviceLimits.Sm80), default));
+        }
+
+        Assert.Throws<ArgumentException>(() => GroupNormKernels.PlanVersion(new(1, 8, 8, 1024, 2), KernelDType.F16, GroupNormVersion.Moments, DeviceLimits.Sm80));
+    }
+
+    [Fact]
     public void Small_batches_still_fill_the_device()
     {
         DeviceLimits limits = DeviceLimits.Sm80;
