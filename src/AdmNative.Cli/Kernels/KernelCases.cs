@@ -8,6 +8,7 @@ internal static class KernelCases
     [
         ("gn", GroupNormCases.All),
         ("conv", ConvCases.All),
+        ("linear", LinearCases.All),
         ("sampler", SamplerCases.All),
         ("optim", OptimizerCases.All),
         ("eltwise", EltwiseCases.All),
