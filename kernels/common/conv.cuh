@@ -162,11 +162,12 @@ template <class T, int TILE, int ROW_BYTES> struct ConvLoader {
 
     __device__ __forceinline__ void issue(const ConvParams& p, u32 stage) {
         const int bytes = bytesLeft<T>(p.C - channel), Cw = (p.C + kVector - 1) / kVector * kVector;
+        const u32 taps = 1u << a | 1u << (8 + b);
         const T* x = pixels + ((vertical.offset(a) * p.W + horizontal.offset(b)) * (int)p.ldx + channel);
         const T* w = weights + ((vertical.filter(a) * p.side + horizontal.filter(b)) * Cw + channel);
 #pragma unroll
         for (int i = 0; i < kPasses; i++)
-            copyAsync(stage + slot + i * kRowsAtOnce * ROW_BYTES, x + offset[i], inside[i] >> a & inside[i] >> (8 + b) & 1 ? bytes : 0);
+            copyAsync(stage + slot + i * kRowsAtOnce * ROW_BYTES, x + offset[i], (inside[i] & taps) == taps ? bytes : 0);
 #pragma unroll
         for (int i = 0; i < kPasses; i++)
             copyAsync(stage + kOperandBytes + slot + i * kRowsAtOnce * ROW_BYTES, w + i * filterStride, i * kRowsAtOnce < filters ? bytes : 0);
