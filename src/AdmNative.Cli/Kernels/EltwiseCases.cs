@@ -36,12 +36,23 @@ internal static class EltwiseCases
         }
 
         yield return new EltwiseCase(KernelDType.F32, new(EltwiseOp.Silu, 5, 130), "denormal");
+        yield return new EltwiseCase(KernelDType.F32, new(EltwiseOp.Sum, 4, 65 * 64) { RepeatB = true });
+        yield return new EltwiseCase(KernelDType.F16, new(EltwiseOp.Sum, 3, 47 * 32) { RepeatB = true });
+        foreach (KernelDType half in (KernelDType[])[KernelDType.F16, KernelDType.BF16])
+        {
+            foreach (bool widen in (bool[])[false, true])
+            {
+                yield return new CastCase(half, widen, 1, 5003, 0, 0);
+                yield return new CastCase(half, widen, 33, 20, 4, 12);
+                yield return new CastCase(half, widen, 7, 30, 1, 0);
+            }
+        }
     }
 }
 
 /// <summary>An elementwise operation against its twin in f64.</summary>
 internal sealed class EltwiseCase(KernelDType dtype, EltwiseShape shape, string input = "normal")
-    : KernelCase("eltwise", $"{shape.Op.ToString().ToLowerInvariant()}", dtype, $"{shape.Rows}x{shape.Columns} strides {shape.StrideA} {shape.StrideB} {shape.StrideY}", input)
+    : KernelCase("eltwise", $"{shape.Op.ToString().ToLowerInvariant()}", dtype, $"{shape.Rows}x{shape.Columns} strides {shape.StrideA} {shape.StrideB} {shape.StrideY}{(shape.RepeatB ? " repeated" : "")}", input)
 {
     private const double Factor = -0.70710678;
 
@@ -51,6 +62,7 @@ internal sealed class EltwiseCase(KernelDType dtype, EltwiseShape shape, string 
         var work = new CaseWork();
         EltwiseShape s = shape;
         EltwisePlan plan = EltwiseKernels.Plan(s, DType, limits);
+        int rowsOfB = s.RepeatB ? 1 : (int)s.Rows;
         bool binary = s.Op is EltwiseOp.SiluGrad or EltwiseOp.ReluGrad or EltwiseOp.Sum;
         float[] a = KernelInputs.Normal(s.Rows * s.Columns, 1, Input switch { "large" => 1e4, "denormal" => 1e-40, _ => 3 });
         if (Input == "nan")
@@ -59,14 +71,14 @@ internal sealed class EltwiseCase(KernelDType dtype, EltwiseShape shape, string 
         }
 
         a = KernelNumbers.Rounded(a, DType);
-        float[] b = KernelNumbers.Rounded(KernelInputs.Normal(a.Length, 2), DType);
+        float[] b = KernelNumbers.Rounded(KernelInputs.Normal(rowsOfB * s.Columns, 2), DType);
         KernelBuffer x = work.Input("a", a, DType, s.Columns, s.StrideA);
         KernelBuffer? z = binary ? work.Input("b", b, DType, s.Columns, s.StrideB) : null;
         KernelBuffer y = work.Output("y", s.Rows, s.Columns, DType, s.StrideY);
         work.Run(plan, () => [EltwiseKernels.Enqueue(plan, x.Address, z?.Address ?? 0, y.Address, Factor)]);
 
         Shape flat = [a.Length];
-        HostArray<double> ha = KernelInputs.Host(flat, a), hb = KernelInputs.Host(flat, b);
+        HostArray<double> ha = KernelInputs.Host(flat, a), hb = KernelInputs.Host(flat, [.. Enumerable.Range(0, a.Length).Select(i => b[i % b.Length])]);
         double[] expected = s.Op switch
         {
             EltwiseOp.Silu => KernelInputs.Twin(new Silu(), flat, ha),
@@ -84,6 +96,28 @@ internal sealed class EltwiseCase(KernelDType dtype, EltwiseShape shape, string 
         // Lanes past the end of a row compute too. Rows of 60 bytes, every other one, cannot do with 1.5 times the fewest sectors.
         long? special = s.Op is EltwiseOp.Silu or EltwiseOp.SiluGrad ? 2 * s.Rows * ((s.Columns + 7) / 8 * 8) : 0;
         work.Gates = _ => new LaunchGates { Bytes = 1.03, Sectors = aligned || dense ? 1.05 : s.Columns * DType.Bytes() % 16 == 0 ? 1.5 : 2, SpecialFunctions = special, Registers = 64, Barriers = 0 };
+        return work;
+    }
+}
+
+/// <summary>Conversion between f32 and a storage type: exact when widening, round to nearest even when narrowing.</summary>
+internal sealed class CastCase(KernelDType dtype, bool widen, int rows, int columns, int gapA, int gapY)
+    : KernelCase("eltwise", widen ? "cast to f32" : "cast from f32", dtype, $"{rows}x{columns} gaps {gapA} {gapY}")
+{
+    /// <inheritdoc/>
+    public override CaseWork Build(in DeviceLimits limits)
+    {
+        var work = new CaseWork();
+        (KernelDType from, KernelDType to) = widen ? (DType, KernelDType.F32) : (KernelDType.F32, DType);
+        CastPlan plan = EltwiseKernels.PlanCast(rows, columns, columns + gapA, columns + gapY, from, to, unaligned: false, limits);
+        float[] values = KernelInputs.Normal((long)rows * columns, 1, 100);
+        (values[0], values[^1]) = (DType == KernelDType.F16 ? 65519f : 3.3e38f, 1e-7f); // the largest that still rounds to a number; a subnormal f16
+        values = KernelNumbers.Rounded(values, from);
+        KernelBuffer a = work.Input("a", values, from, columns, columns + gapA), y = work.Output("y", rows, columns, to, columns + gapY);
+        work.Run(plan, () => [EltwiseKernels.EnqueueCast(plan, a.Address, y.Address)]);
+        work.Expect(y, [.. KernelNumbers.Rounded(values, to).Select(v => (double)v)], Tolerances.Exact);
+        bool dense = gapA == 0 && gapY == 0, wide = columns % 4 == 0 && gapA % 4 == 0 && gapY % 4 == 0;
+        work.Gates = _ => new LaunchGates { Bytes = 1.03, Sectors = dense ? 1.05 : wide ? 1.5 : 2, SpecialFunctions = 0, Registers = 64, Barriers = 0 };
         return work;
     }
 }

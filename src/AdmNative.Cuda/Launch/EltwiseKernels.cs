@@ -42,12 +42,15 @@ public readonly record struct EltwiseShape(EltwiseOp Op, long Rows, long Columns
     /// <summary>Stride of y.</summary>
     public long StrideY { get; init; }
 
+    /// <summary>The first row of b is taken for every row: positions added to tokens.</summary>
+    public bool RepeatB { get; init; }
+
     /// <summary>True when an address is not 16-byte aligned: a range of columns that begins anywhere.</summary>
     public bool Unaligned { get; init; }
 
     internal long A => StrideA == 0 ? Columns : StrideA;
 
-    internal long B => StrideB == 0 ? Columns : StrideB;
+    internal long B => RepeatB ? 0 : StrideB == 0 ? Columns : StrideB;
 
     internal long Y => StrideY == 0 ? Columns : StrideY;
 
@@ -60,6 +63,18 @@ public readonly record struct EltwiseShape(EltwiseOp Op, long Rows, long Columns
 /// <param name="Narrow">One element per access instead of 16 bytes.</param>
 /// <param name="Launch">One launch.</param>
 public sealed record EltwisePlan(EltwiseShape Shape, KernelDType DType, bool Narrow, PlannedLaunch Launch) : KernelPlan([Launch], 0);
+
+/// <summary>A planned conversion between f32 and a storage type.</summary>
+/// <param name="Rows">Rows.</param>
+/// <param name="Columns">Elements of a row.</param>
+/// <param name="StrideA">Elements between rows of the input.</param>
+/// <param name="StrideY">Elements between rows of the result.</param>
+/// <param name="From">Type of the input.</param>
+/// <param name="To">Type of the result.</param>
+/// <param name="Narrow">One element per access.</param>
+/// <param name="Launch">One launch.</param>
+public sealed record CastPlan(
+    long Rows, long Columns, long StrideA, long StrideY, KernelDType From, KernelDType To, bool Narrow, PlannedLaunch Launch) : KernelPlan([Launch], 0);
 
 /// <summary>Mirror of EltwiseRowsParams in kernels/eltwise_rows.cu.</summary>
 [StructLayout(LayoutKind.Explicit, Size = 80)]
@@ -102,7 +117,7 @@ public static class EltwiseKernels
     public static EltwisePlan Plan(in EltwiseShape shape, KernelDType dtype, in DeviceLimits limits)
     {
         LaunchRule.Require(shape.Rows >= 1 && shape.Columns >= 1, Operation, $"{shape.Rows} rows of {shape.Columns} elements; both must be at least 1");
-        bool overlap = shape.Rows > 1 && (shape.A < shape.Columns || shape.Y < shape.Columns || (shape.Binary && shape.B < shape.Columns));
+        bool overlap = shape.Rows > 1 && (shape.A < shape.Columns || shape.Y < shape.Columns || (shape.Binary && !shape.RepeatB && shape.B < shape.Columns));
         LaunchRule.Require(!overlap, Operation, $"strides must be at least {shape.Columns}, not {shape.A}, {shape.B}, {shape.Y}");
         EltwiseShape dense = Dense(shape);
         int vector = 16 / dtype.Bytes();
@@ -146,6 +161,59 @@ public static class EltwiseKernels
             Shift = shift,
             Factor = (float)factor,
             Whole = shape.Columns % vector == 0 ? 1 : 0,
+        });
+    }
+
+    /// <summary>The launch of a conversion between f32 and a storage type.</summary>
+    /// <param name="rows">Rows.</param>
+    /// <param name="columns">Elements of a row.</param>
+    /// <param name="strideA">Elements between rows of the input; 0 = columns.</param>
+    /// <param name="strideY">Elements between rows of the result; 0 = columns.</param>
+    /// <param name="from">Type of the input.</param>
+    /// <param name="to">Type of the result.</param>
+    /// <param name="unaligned">True when an address is not aligned to four elements.</param>
+    /// <param name="limits">The device.</param>
+    /// <exception cref="ArgumentException">Types, sizes or strides that no launch covers.</exception>
+    public static CastPlan PlanCast(
+        long rows, long columns, long strideA, long strideY, KernelDType from, KernelDType to, bool unaligned, in DeviceLimits limits)
+    {
+        LaunchRule.Require(from != to && (from == KernelDType.F32 || to == KernelDType.F32), Operation, $"casts are between f32 and f16 or bf16, not {from} and {to}");
+        EltwiseShape shape = new(EltwiseOp.Copy, rows, columns) { StrideA = strideA, StrideY = strideY };
+        LaunchRule.Require(rows >= 1 && columns >= 1, Operation, $"{rows} rows of {columns} elements; both must be at least 1");
+        LaunchRule.Require(rows == 1 || (shape.A >= columns && shape.Y >= columns), Operation, $"strides must be at least {columns}, not {shape.A} and {shape.Y}");
+        EltwiseShape dense = Dense(shape);
+        bool narrow = unaligned || (dense.Rows > 1 && (dense.Columns % 4 != 0 || dense.A % 4 != 0 || dense.Y % 4 != 0));
+        long vectors = checked(dense.Rows * LaunchRule.CeilDiv(dense.Columns, narrow ? 1 : 4));
+        LaunchRule.Require(vectors <= int.MaxValue, Operation, $"{vectors} vectors are beyond 32-bit indices");
+        LaunchShape launch = LaunchRule.Linear(Operation, LaunchRule.CeilDiv(vectors, 1024), 256, 0, limits);
+        string types = to == KernelDType.F32 ? $"{from.Suffix()}_f32" : to.Suffix();
+        return new CastPlan(
+            dense.Rows, dense.Columns, dense.A, dense.Y, from, to, narrow,
+            new PlannedLaunch($"eltwise_cast_{(narrow ? "narrow_" : "")}{types}", launch, rows * columns * (from.Bytes() + to.Bytes())));
+    }
+
+    /// <summary>The planned conversion with addresses; not in place.</summary>
+    /// <exception cref="ArgumentException">An address is missing or misaligned.</exception>
+    public static KernelLaunch EnqueueCast(CastPlan plan, ulong a, ulong y)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        int vector = plan.Narrow ? 1 : 4;
+        LaunchRule.Address(Operation, a, true, vector * plan.From.Bytes(), "a");
+        LaunchRule.Address(Operation, y, true, vector * plan.To.Bytes(), "y");
+        LaunchRule.Require(a != y, Operation, $"y must not be a");
+        uint chunks = (uint)LaunchRule.CeilDiv(plan.Columns, vector);
+        (uint magic, int shift) = LaunchRule.Divisor(chunks);
+        return KernelLaunch.Of(plan.Launch, new EltwiseRowsParams
+        {
+            A = a,
+            Y = y,
+            Lda = plan.StrideA,
+            Ldy = plan.StrideY,
+            Cols = plan.Columns,
+            Vectors = (uint)(plan.Rows * chunks),
+            Chunks = chunks,
+            Magic = magic,
+            Shift = shift,
         });
     }
 

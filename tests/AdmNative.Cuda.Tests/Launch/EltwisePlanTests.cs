@@ -68,5 +68,13 @@ public sealed class EltwisePlanTests
         PlanAssert.Refused("a must be 16-byte aligned", () => EltwiseKernels.Enqueue(plan, 264, 512, 512));
         PlanAssert.Refused("b is not part of this plan", () => EltwiseKernels.Enqueue(Plan(new(EltwiseOp.Silu, 2, 64)), 256, 512, 1024));
         Assert.True(Plan(new(EltwiseOp.Sum, 2, 64) { StrideA = 128, Unaligned = true }).Narrow);
+        CastPlan Cast(KernelDType from, KernelDType to, long stride = 0) => EltwiseKernels.PlanCast(3, 64, stride, 0, from, to, unaligned: false, DeviceLimits.Sm80);
+        PlanAssert.Refused("casts are between f32 and f16 or bf16", () => Cast(KernelDType.F16, KernelDType.BF16));
+        PlanAssert.Refused("strides must be at least 64", () => Cast(KernelDType.F16, KernelDType.F32, 63));
+        CastPlan widen = Cast(KernelDType.F16, KernelDType.F32);
+        PlanAssert.Valid(widen, DeviceLimits.Sm80);
+        PlanAssert.Valid(Cast(KernelDType.F32, KernelDType.BF16, 65), DeviceLimits.Sm80);
+        PlanAssert.Refused("a must be 8-byte aligned", () => EltwiseKernels.EnqueueCast(widen, 260, 512));
+        PlanAssert.Refused("y must not be a", () => EltwiseKernels.EnqueueCast(widen, 512, 512));
     }
 }
