@@ -28,7 +28,8 @@ enum { kKeys = 64 };
 // Scores enter less the maximum m so far, which is -base: the first product of a tile starts from base instead of 0. Where a score of the
 // warp's 16 rows rises above it, scores and maxima move by the difference, and what was summed before shrinks; no row of the warp moves
 // otherwise, and nothing is done. Moving by a difference is exact where it matters: the largest score becomes 0, its weight 1.
-template <int TILES> __device__ __forceinline__ void raise(float (&s)[8][4], float (&base)[4], float (&sum)[2], float (&o)[TILES][4], float scale, bool first) {
+template <int TILES> __device__ __forceinline__ void raise(
+    float (&s)[8][4], float (&base)[4], float (&sum)[2], float (&o)[TILES][4], float scale, bool first) {
     float top[2];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -69,7 +70,8 @@ template <class T, int D, int M> __device__ __forceinline__ void attnForward(con
     const u16* const queries = attnRows((const u16*)p.q, p.qStrides, at) + first * p.qStrides.row;
     AttnLoader<D, kQueries>(queries, p.qStrides.row, queries, 0, p.queries - first, p.d).issueOne(queriesPlace);
     commitCopies();
-    AttnLoader<D, kKeys> loader(attnRows((const u16*)p.k, p.kvStrides, at), p.kvStrides.row, attnRows((const u16*)p.v, p.kvStrides, at), p.kvStrides.row, p.keys, p.d);
+    const u16 *k = attnRows((const u16*)p.k, p.kvStrides, at), *v = attnRows((const u16*)p.v, p.kvStrides, at);
+    AttnLoader<D, kKeys> loader(k, p.kvStrides.row, v, p.kvStrides.row, p.keys, p.d);
     loader.issue(shared);
     commitCopies();
     u32 kept[kKeep ? D / 16 : 1][4];

@@ -7,7 +7,7 @@ namespace AdmNative.Cuda;
 /// <param name="Queries">Rows of Q and O; 1 for the classifier's pool, which wants token 0 alone.</param>
 /// <param name="Keys">Rows of K and V.</param>
 /// <param name="Heads">Heads per sample.</param>
-/// <param name="HeadDim">Elements per row and head; 1 to 256.</param>
+/// <param name="HeadDim">Elements per row and head.</param>
 public readonly record struct AttentionShape(int N, int Queries, int Keys, int Heads, int HeadDim)
 {
     /// <summary>Self-attention over T tokens.</summary>

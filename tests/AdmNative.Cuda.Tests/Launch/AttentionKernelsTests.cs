@@ -93,6 +93,42 @@ public sealed class AttentionKernelsTests
         Assert.Equal(0, AttentionKernels.PlanForward(shape, KernelDType.F32, DeviceLimits.Sm80).MmaInstructions);
     }
 
+    /// <summary>Above 256, or on request, scores are stored: theirs is the workspace.</summary>
+    [Theory]
+    [InlineData(257, AttentionVersion.Best)]
+    [InlineData(64, AttentionVersion.Stored)]
+    public void Stored_scores_for_wide_heads(int d, AttentionVersion version)
+    {
+        KernelBundle bundle = KernelBundle.Open();
+        var shape = new AttentionShape(2, 3, 100, 5, d);
+        AttentionForwardPlan forward = AttentionKernels.PlanForward(shape, KernelDType.BF16, DeviceLimits.Sm90, version: version);
+        AttentionBackwardPlan backward = AttentionKernels.PlanBackward(shape, KernelDType.BF16, DeviceLimits.Sm90, version);
+        Assert.Equal(["attn_plain_scores_bf16", "attn_plain_softmax_f32", "attn_plain_apply_bf16"], forward.Launches.Select(l => l.Entry));
+        Assert.Equal([20u, 4u, 10u * (uint)(((3 * d) + 255) / 256)], forward.Launches.Select(l => l.Shape.GridX));
+        Assert.Equal((12032, 24064), (forward.WorkspaceBytes, backward.WorkspaceBytes));
+        Assert.Equal(7, backward.Launches.Count);
+        Assert.All(forward.Launches.Concat(backward.Launches), l => Assert.Equal((uint)bundle[l.Entry].MaxThreads[0], l.Shape.BlockX));
+        ArgumentException e = Assert.Throws<ArgumentException>(
+            () => AttentionKernels.EnqueueForward(forward, AttentionTensors.Packed(4096, 65536, 0, shape, KernelDType.BF16, newOrder: true)));
+        Assert.Contains("the workspace must be 256-byte aligned", e.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Versions kept for comparison are refused where they do not exist.</summary>
+    [Fact]
+    public void Earlier_versions_say_what_they_offer()
+    {
+        AttentionShape shape = AttentionShape.Self(1, 64, 1, 64);
+        PlannedLaunch step = AttentionKernels.PlanForward(shape, KernelDType.F16, DeviceLimits.Sm80, version: AttentionVersion.OneStage).Launches[0];
+        Assert.Equal(("attn_step_fwd_d64_f16", 16384u, 256), (step.Entry, step.Shape.SharedBytes, step.MmaInstructions));
+        Assert.Equal("attn_fwd_any_f16", AttentionKernels.PlanForward(shape, KernelDType.F16, DeviceLimits.Sm80, version: AttentionVersion.Tiles).Launches[0].Entry);
+        void Refused(Action plan, string clause) => Assert.Contains(clause, Assert.Throws<ArgumentException>(plan).Message, StringComparison.Ordinal);
+        Refused(() => AttentionKernels.PlanForward(shape, KernelDType.F32, DeviceLimits.Sm80, version: AttentionVersion.OneStage), "one stage is only offered");
+        Refused(() => AttentionKernels.PlanBackward(shape, KernelDType.F16, DeviceLimits.Sm80, AttentionVersion.OneStage), "one stage is only offered forward");
+        Refused(
+            () => AttentionKernels.PlanForward(AttentionShape.Self(1, 64, 1, 300), KernelDType.F16, DeviceLimits.Sm80, version: AttentionVersion.Tiles),
+            "this version's head dimension must lie in 1..256");
+    }
+
     /// <summary>Head dimensions that tensor-core kernels pad, and those no padding serves.</summary>
     [Theory]
     [InlineData(8, KernelDType.F16, "attn_fwd_d32_f16")]
@@ -125,7 +161,8 @@ public sealed class AttentionKernelsTests
     [InlineData(0, 1, 1, 64, "samples must be positive")]
     [InlineData(1, 0, 1, 64, "queries and keys must be positive")]
     [InlineData(1, 1, 0, 64, "heads must be positive")]
-    [InlineData(1, 1, 1, 257, "head dimension must lie in 1..256")]
+    [InlineData(1, 1, 1, 0, "head dimension must be positive")]
+    [InlineData(1, 65536, 1, 300, "queries times keys must lie below 2^31")]
     [InlineData(int.MaxValue, 64, 2, 64, "grid x must lie in")]
     public void Shapes_without_a_plan_are_refused_by_clause(int n, int tokens, int heads, int d, string clause)
     {
