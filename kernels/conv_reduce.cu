@@ -15,8 +15,7 @@
 //        multiple of V; slices rows at least M.
 // launch conv_flip_{f32,f16,bf16}(ConvFlipParams): block 256; grid x = taps ceil(K / 32) ceil(C / 32); shared 0.
 // Budget: 64 registers, no spills; colsum 8.3 KiB, flip 4.1 KiB of static shared memory.
-#include "common/mma.cuh"
-#include "common/vec.cuh"
+#include "common/four.cuh"
 
 struct ConvReduceParams {
     const float* partial;   // [slices, M, Kp], Kp = K in whole eights
@@ -91,30 +90,6 @@ FIELD(ConvFlipParams, taps, 32, 4);
 FIELD(ConvFlipParams, reserved, 36, 4);
 SIZE(ConvFlipParams, 40);
 
-// Four elements; those past `left` are neither read nor written.
-__device__ __forceinline__ void loadFour(const float* from, int left, float (&v)[4]) { loadVec<false>(from, left, v); }
-__device__ __forceinline__ void storeFour(float* to, int left, const float (&v)[4]) { storeVec<false>(to, left, v); }
-
-template <class T> __device__ __forceinline__ void loadFour(const T* from, int left, float (&v)[4]) {
-    if (left >= 4) {
-        const uint2 w = __ldg((const uint2*)from);
-        unpack(w.x, v[0], v[1], T()), unpack(w.y, v[2], v[3], T());
-    } else {
-#pragma unroll
-        for (int i = 0; i < 4; i++) v[i] = i < left ? toFloat(from[i]) : 0.0f;
-    }
-}
-
-template <class T> __device__ __forceinline__ void storeFour(T* to, int left, const float (&v)[4]) {
-    if (left >= 4) {
-        *(uint2*)to = make_uint2(pack(v[0], v[1], T()), pack(v[2], v[3], T()));
-    } else {
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            if (i < left) to[i] = fromFloat(v[i], T());
-    }
-}
-
 template <class T> __device__ __forceinline__ void convReduce(const ConvReduceParams& p) {
     const int Kp = (p.K + 7) / 8 * 8, item = (int)(blockIdx.x * 256 + threadIdx.x), m = item / (Kp / 4), col = (item - m * (Kp / 4)) * 4;
     const int left = m < p.M ? p.K - col : 0;
@@ -150,10 +125,15 @@ __device__ __forceinline__ void convSum(const ConvSumParams& p) {
 #pragma unroll
         for (int q = 0; q < 4; q++) sum[q] += v[q];
     }
-    if (p.accumulate) {
+    if (p.accumulate) {   // not by the read-only path: this kernel writes what it reads
+        if (left >= 4) {
+            const float4 w = *(const float4*)(p.out + i);
+            sum[0] += w.x, sum[1] += w.y, sum[2] += w.z, sum[3] += w.w;
+        } else {
 #pragma unroll
-        for (int q = 0; q < 4; q++)
-            if (q < left) sum[q] += p.out[i + q];
+            for (int q = 0; q < 3; q++)
+                if (q < left) sum[q] += p.out[i + q];
+        }
     }
     storeVec<false>(p.out + i, left, sum);
 }

@@ -28,7 +28,7 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
 
     /// <summary>
     /// Products: no bank conflicts, and one barrier of four warps for each step and one for each block (two with statistics). Rows that are no whole
-    /// sectors cost more of them.
+    /// sectors cost more of them; fewer than eight channels are written one by one.
     /// </summary>
     public static LaunchGates ProductGates(PlannedLaunch launch, ConvShape s, KernelDType dtype, bool statistics)
     {
@@ -38,7 +38,7 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         long? steps = launch.MmaInstructions == 0 ? null : launch.MmaInstructions / (large ? 256 : 128);
         return new LaunchGates
         {
-            Sectors = aligned ? 1.05 : 2,
+            Sectors = aligned ? 1.05 : Math.Min(s.C, s.K) >= 8 ? 2 : 3,
             Conflicts = product ? 0 : 0.02,
             Barriers = steps is null ? null : 4 * (steps + (forward ? (statistics ? 2 : 1) * launch.Shape.GridX : 0)),
             Registers = !product ? 64 : large ? 240 : 128,

@@ -14,18 +14,25 @@ internal sealed class ConvVersionCase : KernelCase
         (_shape, _version, Plain) = (shape, version, true);
     }
 
-    /// <summary>All versions a type has, each with what the next one gains.</summary>
+    /// <summary>All versions a type has, each with what the next one gains; figures are those of 1x16x16x192 K192 in f16 on an A100.</summary>
     public static IReadOnlyList<KernelVariant> Of(ConvShape shape, KernelDType dtype)
     {
-        KernelVariant Variant(string name, ConvVersion version, string next) => new(name, next, new ConvVersionCase(shape, dtype, version));
-        return dtype == KernelDType.F32
-            ? [Variant("plain", ConvVersion.Plain, "Tiles of 64 x 64 in shared memory read each pixel once for 64 channels and each filter once for 64 pixels: requested bytes fall by the tile's side.")]
-            :
-            [
-                Variant("plain", ConvVersion.Plain, "Tiles of 64 x 64 in shared memory read each pixel once for 64 channels and each filter once for 64 pixels: requested bytes fall by the tile's side."),
-                Variant("tiled", ConvVersion.Tiled, "Tensor cores do 2048 multiply-adds per instruction, and copies move 16 bytes per lane: warp instructions fall by more than an order of magnitude."),
-                Variant("single stage", ConvVersion.SingleStage, "Swizzled rows end the bank conflicts of ldmatrix, asynchronous copies need no registers and overlap the products, and a step has one barrier instead of two."),
-            ];
+        var plain = new KernelVariant(
+            "plain",
+            "Tiles of 64 x 64 in shared memory read a pixel once for 64 channels and a filter once for 64 pixels: 30 times fewer bytes, 480 times fewer sectors.",
+            new ConvVersionCase(shape, dtype, ConvVersion.Plain));
+        return dtype == KernelDType.F32 ? [plain] :
+        [
+            plain,
+            new(
+                "tiled",
+                "Tensor cores do 2048 multiply-adds an instruction and copies move 16 bytes a lane: 16 times fewer instructions.",
+                new ConvVersionCase(shape, dtype, ConvVersion.Tiled)),
+            new(
+                "single stage",
+                "Swizzled rows end the bank conflicts of ldmatrix (249 thousand passes), steps of twice the depth behind asynchronous copies have one barrier for four, and slices of the depth give 72 blocks for 12.",
+                new ConvVersionCase(shape, dtype, ConvVersion.SingleStage)),
+        ];
     }
 
     /// <inheritdoc/>
