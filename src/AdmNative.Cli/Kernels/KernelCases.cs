@@ -9,6 +9,8 @@ internal static class KernelCases
         ("gn", GroupNormCases.All),
         ("conv", ConvCases.All),
         ("linear", LinearCases.All),
+        ("convert", ConvertCases.All),
+        ("loss", LossCases.All),
         ("sampler", SamplerCases.All),
         ("optim", OptimizerCases.All),
         ("eltwise", EltwiseCases.All),
