@@ -58,8 +58,8 @@ internal sealed class LinearCase(LinearShape shape, KernelDType dtype, LinearWor
         bool aligned = k * DType.Bytes() % 32 == 0 && ldx * DType.Bytes() % 32 == 0 && ldy * DType.Bytes() % 32 == 0 && m * DType.Bytes() % 32 == 0;
         work.Gates = launch => new LaunchGates
         {
-            // Rows that begin or end inside a sector. The sum of a bias gradient's slices reads what it adds to element by element.
-            Sectors = launch.Entry.StartsWith("conv_sum", StringComparison.Ordinal) ? 2.1 : aligned ? 1.05 : 2,
+            // Rows that begin or end inside a sector; where results are no whole vectors, the sum of a bias gradient's slices ends element by element.
+            Sectors = aligned ? 1.05 : 2.1,
             Conflicts = launch.Entry.StartsWith("linear", StringComparison.Ordinal) ? 0 : 0.02,
             Registers = launch.Entry.StartsWith("linear_dx", StringComparison.Ordinal) ? 168 : 128,
         };
