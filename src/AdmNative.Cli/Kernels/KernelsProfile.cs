@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Text;
 using AdmNative.Cuda;
 using AdmNative.VirtualGpu;
 using Newtonsoft.Json.Linq;
@@ -40,53 +41,65 @@ internal static class KernelsProfile
                 $"--variant: '{variant}' is not one of {string.Join(", ", selected.SelectMany(c => c.Variants).Select(v => v.Name).Prepend("ours").Prepend("all").Distinct())}");
         }
 
+        string title = $"{profile.Name} ({profile.Target})";
+        if (!json)
+        {
+            host.Out.WriteLine(Heading(title));
+        }
+
         var cases = new List<ProfiledCase>();
         foreach (KernelCase c in selected)
         {
             host.Stop.ThrowIfCancellationRequested();
             cases.Add(ProfiledCase.Of(c, variant, runner, gpu));
+            if (!json)
+            {
+                host.Out.WriteLine(Table(cases[^1], entry));
+            }
         }
 
-        string title = $"{profile.Name} ({profile.Target})";
         if (html is not null)
         {
             File.WriteAllText(html, ProfilePage.Write(cases, title));
             host.Error.WriteLine($"wrote {html}");
         }
 
-        host.Out.WriteLine(json ? Document(cases, title, profile).ToString() : Table(cases, title, entry));
+        if (json)
+        {
+            host.Out.WriteLine(Document(cases, title, profile));
+        }
+
         return ExitCode.Done;
     }
 
-    private static string Table(IReadOnlyList<ProfiledCase> cases, string title, string? entry)
+    private static string Heading(string title) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{title}: counters of the virtual device; 'at least' is a lower bound from them, 'uncached' the time of all sectors at full memory bandwidth\n{"launch",-38} {"blocks",8} {"SMs",4} {"regs",4} {"blocks/SM",11} {"bytes",12} {"/formula",8} {"sectors",7} {"conflicts",9} {"mma",9} {"instructions",12}  {"at least",-22} uncached");
+
+    private static string Table(ProfiledCase c, string? entry)
     {
-        var text = new System.Text.StringBuilder();
-        text.AppendLine(CultureInfo.InvariantCulture, $"{title}: counters of the virtual device; 'at least' is a lower bound from them, 'uncached' the time of all sectors at full memory bandwidth")
-            .Append(CultureInfo.InvariantCulture, $"{"launch",-38} {"blocks",8} {"SMs",4} {"regs",4} {"blocks/SM",11} {"bytes",12} {"/formula",8} {"sectors",7} {"conflicts",9} {"mma",9} {"instructions",12}  {"at least",-22} uncached");
-        foreach (ProfiledCase c in cases)
+        var text = new StringBuilder(c.Case.Name);
+        for (int i = 0; i < c.Versions.Count; i++)
         {
-            text.AppendLine().Append(c.Case.Name);
-            foreach (ProfiledVersion v in c.Versions)
+            ProfiledVersion v = c.Versions[i];
+            text.AppendLine().Append(CultureInfo.InvariantCulture, $"  {v.Name}: {Errors(v)}");
+            foreach (ProfileRow r in v.Rows.Where(r => entry is null || r.Run.Planned.Entry.Contains(entry, StringComparison.Ordinal)))
             {
-                text.AppendLine().Append(CultureInfo.InvariantCulture, $"  {v.Name}: {Errors(v)}");
-                foreach (ProfileRow r in v.Rows.Where(r => entry is null || r.Run.Planned.Entry.Contains(entry, StringComparison.Ordinal)))
-                {
-                    string blocks = string.Join('/', DeviceProfile.All.Select(p => r.BlocksPerSm(p.Target)));
-                    text.AppendLine().Append(
-                        CultureInfo.InvariantCulture,
-                        $"    {r.Run.Planned.Entry,-34} {r.Run.Planned.Shape.GridX,8} {100 * r.Busy,3:0}% {r.Resources.Registers,4} {blocks,11} {r.Run.Bytes,12} {r.BytesRatio,8:0.000} {r.SectorRatio,7:0.000} {r.Counters.SharedConflicts,9} {r.Counters.MmaInstructions,9} {r.Counters.WarpInstructions,12}  {$"{Time(r.Bound.Seconds)} ({r.Bound.Binding})",-22} {Time(r.UncachedSeconds)}{Measured(r)}");
-                }
-
-                if (v.Next.Length > 0)
-                {
-                    text.AppendLine().Append(CultureInfo.InvariantCulture, $"    next: {v.Next} [{Gain(v, c.Versions[c.Versions.ToList().IndexOf(v) + 1])}]");
-                }
+                string blocks = string.Join('/', DeviceProfile.All.Select(p => r.BlocksPerSm(p.Target)));
+                text.AppendLine().Append(
+                    CultureInfo.InvariantCulture,
+                    $"    {r.Run.Planned.Entry,-34} {r.Run.Planned.Shape.GridX,8} {100 * r.Busy,3:0}% {r.Resources.Registers,4} {blocks,11} {r.Run.Bytes,12} {r.BytesRatio,8:0.000} {r.SectorRatio,7:0.000} {r.Counters.SharedConflicts,9} {r.Counters.MmaInstructions,9} {r.Counters.WarpInstructions,12}  {$"{Time(r.Bound.Seconds)} ({r.Bound.Binding})",-22} {Time(r.UncachedSeconds)}{Measured(r)}");
             }
 
-            if (c.Versions.Count > 1)
+            if (v.Next.Length > 0)
             {
-                text.AppendLine().Append(CultureInfo.InvariantCulture, $"  from {c.Versions[0].Name} to ours: {Gain(c.Versions[0], c.Ours)}");
+                text.AppendLine().Append(CultureInfo.InvariantCulture, $"    next: {v.Next} [{Gain(v, c.Versions[i + 1])}]");
             }
+        }
+
+        if (c.Versions.Count > 1)
+        {
+            text.AppendLine().Append(CultureInfo.InvariantCulture, $"  from {c.Versions[0].Name} to ours: {Gain(c.Versions[0], c.Ours)}");
         }
 
         return text.ToString();

@@ -102,6 +102,7 @@ internal sealed record ProfiledCase(KernelCase Case, IReadOnlyList<ProfiledVersi
             times = gpu.Time(one);
         }
 
+        result = result with { Work = new CaseWork() }; // a report over all layers must not hold all their tensors
         return new(name, next, result, [.. result.Launches.Select((l, i) => new ProfileRow(l, runner.Profile, times?[i]))]);
     }
 }
