@@ -27,7 +27,7 @@ public static class Planner
         Candidate? best = null;
         foreach (List<Node> order in new[] { PlannerOrder.AsGiven(graph, views.Live), PlannerOrder.ShrinkingFirst(graph, views.Live) })
         {
-            var lifetimes = new PlannerLifetimes(graph, views, order, options.WorkspaceBytes);
+            var lifetimes = new PlannerLifetimes(graph, views, order, options.WorkspaceBytes, options.AllowInPlace);
             if (ArenaPacker.Bound(lifetimes.Buffers, options.Alignment) < belowBytes) // else packing it is in vain
             {
                 long[] offsets = ArenaPacker.Pack(lifetimes.Buffers, options.Alignment, out long arenaBytes);

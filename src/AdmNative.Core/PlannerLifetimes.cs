@@ -5,16 +5,18 @@ internal sealed class PlannerLifetimes
 {
     private readonly Graph _graph;
     private readonly PlannerViews _views;
+    private readonly Func<Node, int, bool> _allowInPlace;
     private readonly int[] _first;
     private readonly int[] _last;
     private readonly int[] _owner; // root -> root it was merged into (itself if none)
     private readonly int[] _bufferOfRoot;
 
-    public PlannerLifetimes(Graph graph, PlannerViews views, List<Node> order, Func<Node, long> workspaceBytes)
+    public PlannerLifetimes(Graph graph, PlannerViews views, List<Node> order, Func<Node, long> workspaceBytes, Func<Node, int, bool>? allowInPlace = null)
     {
         int count = graph.Nodes.Count;
         _graph = graph;
         _views = views;
+        _allowInPlace = allowInPlace ?? (static (_, _) => true);
         Steps = order.FindAll(n => views.Runs[n.Id]);
         AliasOf = (int[])views.Base.Clone();
         _owner = [.. Enumerable.Range(0, count)];
@@ -110,7 +112,7 @@ internal sealed class PlannerLifetimes
 
         for (int i = 0; i < node.Inputs.Count; i++)
         {
-            if (!node.Op!.InPlace(i) || !Fills(node.Inputs[i], out int root)
+            if (!node.Op!.InPlace(i) || !_allowInPlace(node, i) || !Fills(node.Inputs[i], out int root)
                 || _last[root] != step || Bytes(_graph.Nodes[root]) != Bytes(node))
             {
                 continue;
@@ -121,7 +123,7 @@ internal sealed class PlannerLifetimes
             {
                 if (j != i && Owner(_views.Root[node.Inputs[j].Id]) == root)
                 {
-                    alone &= node.Op.InPlace(j) && Fills(node.Inputs[j], out _);
+                    alone &= node.Op.InPlace(j) && _allowInPlace(node, j) && Fills(node.Inputs[j], out _);
                 }
             }
 

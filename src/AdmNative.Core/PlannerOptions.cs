@@ -12,6 +12,9 @@ public sealed record PlannerOptions
     /// </summary>
     public Func<Node, bool> AllowStrided { get; init; } = static _ => true;
 
+    /// <summary>May the result of this op be written over that operand, where <see cref="Op.InPlace"/> allows it?</summary>
+    public Func<Node, int, bool> AllowInPlace { get; init; } = static (_, _) => true;
+
     /// <summary>
     /// Concatenations stay free of copies while the arena is at most this many times what it would be if only the last
     /// part of each were born in place; infinity: always. A skip connection born in place keeps the room of its other half

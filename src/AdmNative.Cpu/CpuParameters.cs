@@ -15,7 +15,7 @@ internal sealed unsafe class CpuParameters : IParameters
 
     public CpuParameters(IReadOnlyDictionary<string, Node> parameters, ITensorSource source)
     {
-        Check(parameters, source);
+        ParameterCheck.Fits(parameters, source);
         try
         {
             foreach ((string name, Node node) in parameters)
@@ -79,37 +79,8 @@ internal sealed unsafe class CpuParameters : IParameters
         }
     }
 
-    private static void Check(IReadOnlyDictionary<string, Node> parameters, ITensorSource source)
-    {
-        List<string> wrong = [];
-        foreach ((string name, Node node) in parameters)
-        {
-            if (!source.Tensors.TryGetValue(name, out TensorType? type))
-            {
-                wrong.Add($"{name} {node.Shape} is missing");
-            }
-            else if (type.Shape != node.Shape)
-            {
-                wrong.Add($"{name} is {type.Shape}, the model wants {node.Shape}");
-            }
-        }
-
-        if (wrong.Count > 0)
-        {
-            string more = wrong.Count > 20 ? $"\n  and {wrong.Count - 20} more" : "";
-            throw new CheckpointException(
-                $"{source.Description} does not fit the model ({wrong.Count} of {parameters.Count} tensors):\n  "
-                + string.Join("\n  ", wrong.Take(20)) + more);
-        }
-    }
-
     private static void Read(ITensorSource source, string name, float* destination, Shape shape)
     {
-        if (shape.Elements > int.MaxValue)
-        {
-            throw new CheckpointException($"parameter {name} {shape} has more than 2^31 elements");
-        }
-
         source.ReadFloats(name, new Span<float>(destination, (int)shape.Elements));
     }
 

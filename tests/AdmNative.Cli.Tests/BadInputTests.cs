@@ -58,13 +58,23 @@ public sealed class BadInputTests
     [Theory]
     [InlineData("cuda")]
     [InlineData("cuda:1")]
-    [InlineData("virtual")]
     public void A_device_that_is_not_there_is_code_3(string device)
     {
         using var temp = new TempFolder();
         Adm.Outcome outcome = Adm.Run(Digits.Guided(temp["a.npz"], "--device", device));
         Assert.Equal(ExitCode.DeviceUnavailable, outcome.Code);
         Assert.Contains("--device cpu", outcome.Error);
+        Assert.Empty(temp.Names);
+    }
+
+    [Fact]
+    public void An_op_without_a_kernel_is_named()
+    {
+        using var temp = new TempFolder();
+        Adm.Outcome outcome = Adm.Run(Digits.Guided(temp["a.npz"], "--device", "virtual"));
+        Assert.Equal(ExitCode.Failed, outcome.Code);
+        Assert.Contains("the cuda device has no kernel for", outcome.Error);
+        Assert.DoesNotContain("internal error", outcome.Error);
         Assert.Empty(temp.Names);
     }
 

@@ -25,6 +25,16 @@ public sealed class SamplingTests
     }
 
     [Fact]
+    public void The_virtual_gpu_draws_the_cpus_images()
+    {
+        using var temp = new TempFolder();
+        string[] flags = ["--num_samples", "2", "--batch_size", "2", "--timestep_respacing", "3", "--seed", "4"];
+        Adm.Done(["image_sample", "--preset", "mnist16", "--model_path", Digits.Diffusion, .. flags, "--out", temp["cpu.npz"]]);
+        Adm.Done(["image_sample", "--preset", "mnist16", "--model_path", Digits.Diffusion, .. flags, "--device", "virtual", "--out", temp["gpu.npz"]]);
+        SameUpToRounding(Digits.Images(temp["cpu.npz"]), Digits.Images(temp["gpu.npz"]));
+    }
+
+    [Fact]
     public void Images_do_not_depend_on_the_batch_size()
     {
         using var temp = new TempFolder();

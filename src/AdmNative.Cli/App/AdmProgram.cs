@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Parsing;
 using AdmNative.Core;
+using AdmNative.Cuda;
 using AdmNative.Diffusion;
 
 namespace AdmNative.Cli;
@@ -85,7 +86,7 @@ internal static class AdmProgram
     private static string MessageOf(Exception e) => e switch
     {
         OutOfMemoryException => $"out of memory ({e.Message}); take fewer images at a time, or a smaller network",
-        UsageException or ConfigException or DeviceUnavailableException or NumericException or ShapeException or PtxFileException
+        UsageException or ConfigException or NotSupportedException or NumericException or ShapeException or PtxFileException or CudaException
             or OperationCanceledException or IOException or UnauthorizedAccessException => e.Message,
         _ => $"internal error, please report it with the command line: {e}",
     };

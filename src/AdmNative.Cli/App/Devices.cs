@@ -1,6 +1,8 @@
 using System.Globalization;
 using AdmNative.Core;
 using AdmNative.Cpu;
+using AdmNative.Cuda;
+using AdmNative.VirtualGpu;
 
 namespace AdmNative.Cli;
 
@@ -19,7 +21,8 @@ internal static class Devices
 
         string kind = name.Split(':')[0];
         bool numbered = kind.Length < name.Length;
-        if (numbered && (kind != "cuda" || !int.TryParse(name[(kind.Length + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out _)))
+        int ordinal = 0;
+        if (numbered && (kind != "cuda" || !int.TryParse(name[(kind.Length + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out ordinal)))
         {
             throw Unknown(name);
         }
@@ -27,13 +30,25 @@ internal static class Devices
         return kind switch
         {
             "auto" or "cpu" => new CpuBackend(new CpuOptions { Threads = threads }),
-            "cuda" => throw new DeviceUnavailableException($"--device {name}: {NoCuda}; use --device cpu"),
-            "virtual" => throw new DeviceUnavailableException($"--device {name}: this version runs no networks on the virtual device yet (adm ptx runs kernels on it); use --device cpu"),
+            "cuda" => Cuda(name, ordinal),
+            "virtual" => new VirtualBackend(threads),
             _ => throw Unknown(name),
         };
     }
 
-    private const string NoCuda = "this version has no cuda backend";
+    private static CudaBackend Cuda(string name, int ordinal)
+    {
+        try
+        {
+            return CudaBackend.Create(new CudaOptions { Device = ordinal });
+        }
+        catch (GpuUnavailableException e)
+        {
+            throw new DeviceUnavailableException($"--device {name}: {e.Message} Without one, use --device cpu.", e);
+        }
+    }
+
+    private const string NoCuda = "networks on cuda are new and without gradients yet: ask for them with --device cuda";
 
     private static UsageException Unknown(string name) => new($"--device: '{name}' is not one of auto, cpu, cuda, cuda:N, virtual");
 }

@@ -10,7 +10,7 @@ namespace AdmNative.Cuda;
 /// <remarks>
 /// Safe from any thread. Two threads that want the same image wait for one load; a load that failed is tried again by the next caller. Launches
 /// go to the driver one beside the other, allocate nothing, and are in the stream's order, as without this class. Load what a capture will launch
-/// before the capture begins (<see cref="Load"/>): loading a module is not allowed while one runs.
+/// before the capture begins (<see cref="Load(KernelPlan)"/>): loading a module is not allowed while one runs.
 /// </remarks>
 public sealed class KernelLibrary : IDisposable
 {
@@ -63,6 +63,11 @@ public sealed class KernelLibrary : IDisposable
             Prepare(launch.Entry, launch.Shape);
         }
     }
+
+    /// <summary>Loads the image of an entry and raises its shared-memory limit to that of the shape.</summary>
+    /// <exception cref="CudaException">The driver refused an image, an entry or the shared memory.</exception>
+    /// <exception cref="KeyNotFoundException">No such entry.</exception>
+    public void Load(string entry, in LaunchShape shape) => Prepare(entry, shape);
 
     /// <summary>Launches a kernel.</summary>
     /// <param name="launch">From a family's Enqueue.</param>

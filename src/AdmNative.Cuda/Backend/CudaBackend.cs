@@ -1,0 +1,98 @@
+using System.Diagnostics.CodeAnalysis;
+using AdmNative.Core;
+
+namespace AdmNative.Cuda;
+
+/// <summary>
+/// The cuda device: the shipped kernels on a CUDA driver, installed or virtual. Computes in f32. Executables and weights may outlive the backend; the
+/// device is given back when the last of them is disposed.
+/// </summary>
+public sealed class CudaBackend : IBackend
+{
+    private readonly CudaContext _context;
+    private readonly CudaOptions _options;
+    private bool _disposed;
+
+    private CudaBackend(ICudaDriver driver, CudaOptions options)
+    {
+        _options = options;
+        _context = new CudaContext(driver, options.Device, options.SynchronizeEachLaunch);
+    }
+
+    /// <summary>The device, the architecture, the driver.</summary>
+    public string Description => _context.Description;
+
+    /// <summary>Opens a device of the installed driver.</summary>
+    /// <exception cref="GpuUnavailableException">No driver, no such device, or one too old.</exception>
+    public static CudaBackend Create(CudaOptions? options = null) => Create(LibCudaDriver.Create(), options);
+
+    /// <summary>Opens a device of any driver, e.g. a virtual one.</summary>
+    /// <exception cref="GpuUnavailableException">No such device, or one too old.</exception>
+    /// <exception cref="CudaException">The driver refused.</exception>
+    public static CudaBackend Create(ICudaDriver driver, CudaOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(driver);
+        return new CudaBackend(driver, options ?? new CudaOptions());
+    }
+
+    /// <summary>Opens a device of the installed driver, or says why there is none.</summary>
+    public static bool TryCreate(CudaOptions? options, [NotNullWhen(true)] out CudaBackend? backend, [NotNullWhen(false)] out string? reason)
+    {
+        (backend, reason) = (null, null);
+        try
+        {
+            backend = Create(options);
+            return true;
+        }
+        catch (GpuUnavailableException e)
+        {
+            reason = e.Message;
+            return false;
+        }
+    }
+
+    /// <inheritdoc/>
+    public IParameters LoadParameters(IReadOnlyDictionary<string, Node> parameters, ITensorSource source)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ArgumentNullException.ThrowIfNull(parameters);
+        ArgumentNullException.ThrowIfNull(source);
+        return new CudaParameters(_context, parameters, source);
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="NotSupportedException">There is no kernel for an op; the message names it.</exception>
+    public Plan Plan(Graph graph)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ArgumentNullException.ThrowIfNull(graph);
+        DeviceLimits limits = _context.Limits;
+        return Planner.Plan(graph, new PlannerOptions
+        {
+            WorkspaceBytes = node => CudaSteps.WorkspaceBytes(node, limits),
+            AllowStrided = CudaSteps.AllowStrided,
+            AllowInPlace = CudaSteps.AllowInPlace,
+            Alignment = 256,
+        });
+    }
+
+    /// <inheritdoc/>
+    public IExecutable Load(Plan plan, IParameters parameters)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ArgumentNullException.ThrowIfNull(plan);
+        return parameters is CudaParameters mine && mine.Context == _context
+            ? new CudaExecutable(plan, mine, _options.Replay && !_options.SynchronizeEachLaunch)
+            : throw new ArgumentException("these parameters were loaded by another device", nameof(parameters));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (!_disposed)
+        {
+            _disposed = true;
+            _context.Release();
+        }
+    }
+}
