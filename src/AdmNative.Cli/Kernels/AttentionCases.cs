@@ -38,7 +38,7 @@ internal static class AttentionCases
 
         foreach (KernelDType dtype in (KernelDType[])[KernelDType.F16, KernelDType.BF16])
         {
-            yield return new AttentionForwardCase(dtype, AttentionShape.Self(1, 100, 2, 64), newOrder: false, "scores 1e4", scale: 100, queryTile: 128);
+            yield return new AttentionForwardCase(dtype, AttentionShape.Self(1, 100, 2, 64), newOrder: false, "scores 1e4", scale: 100, queryTile: 128) { Full = dtype != KernelDType.F16 };
             yield return new AttentionForwardCase(dtype, AttentionShape.Self(1, 196, 2, 64), newOrder: true, queryTile: 128) { Full = dtype != KernelDType.F16 };
             yield return new AttentionForwardCase(dtype, AttentionShape.Self(1, 130, 2, 24), newOrder: true, queryTile: 128) { Full = dtype != KernelDType.BF16 };
             yield return new AttentionForwardCase(dtype, AttentionShape.Self(2, 196, 3, 32), newOrder: true, queryTile: 128) { Full = true };
@@ -53,8 +53,12 @@ internal static class AttentionCases
         {
             foreach (int heads in f32 && tokens > 256 ? (int[])[1] : [1, 3, 16]) // without tensor cores long sequences take minutes, and heads share nothing
             {
-                bool test = half ? heads == 1 ? tokens is 100 or 196 : heads == 3 ? tokens < 100 && tokens != 49 : tokens == 49
-                    : heads == 1 ? tokens is 65 or 100 : heads == 3 && tokens == 17;
+                bool test = heads switch
+                {
+                    1 => tokens == 100 || (tokens == 65 && dtype != KernelDType.BF16) || (half && tokens == 196),
+                    3 => tokens == 17 || (half && (tokens is 1 or 64)),
+                    _ => half && tokens == 49,
+                };
                 yield return (AttentionShape.Self(tokens <= 17 ? 2 : 1, tokens, heads, 64), tokens % 2 == 0, test);
             }
         }
@@ -63,7 +67,7 @@ internal static class AttentionCases
         {
             foreach (int tokens in (int[])[1, 65, 196])
             {
-                yield return (AttentionShape.Self(1, tokens, tokens == 1 ? 3 : 1, d), tokens == 65, tokens == 65);
+                yield return (AttentionShape.Self(1, tokens, tokens == 1 ? 3 : 1, d), tokens == 65, tokens == 65 && (d == 128 || dtype != KernelDType.BF16));
             }
         }
 
