@@ -135,8 +135,8 @@ extern "C" __global__ void __launch_bounds__(256, 1) optim_control_f32(const __g
     __shared__ float slots[2][kWarps];
     float gradients = 0.0f, weights = 0.0f;
     for (i64 s = threadIdx.x; s < p.slices; s += kThreads) {
-        gradients += p.partial[2 * s];
-        weights += p.partial[2 * s + 1];
+        const float2 sums = ((const float2*)p.partial)[s];
+        gradients += sums.x, weights += sums.y;
     }
     gradients = blockSum(gradients, slots[0]);
     weights = blockSum(weights, slots[1]);

@@ -27,7 +27,7 @@ internal static class EltwiseCases
                     }
                 }
 
-                yield return new EltwiseCase(dtype, new(op, 8 * 64 * 64, 192)) { Layer = true };
+                yield return new EltwiseCase(dtype, new(op, 64 * 64, 192)) { Layer = true };
             }
 
             yield return new EltwiseCase(dtype, new(EltwiseOp.Silu, 5, 130), "large");
@@ -36,6 +36,8 @@ internal static class EltwiseCases
         }
 
         yield return new EltwiseCase(KernelDType.F32, new(EltwiseOp.Silu, 5, 130), "denormal");
+        yield return new EltwiseCase(KernelDType.F16, new(EltwiseOp.Silu, 5, 130), "in place");
+        yield return new EltwiseCase(KernelDType.F32, new(EltwiseOp.Sum, 9, 64) { StrideA = 96, StrideB = 64, StrideY = 96 }, "in place");
         yield return new EltwiseCase(KernelDType.F32, new(EltwiseOp.Sum, 4, 65 * 64) { RepeatB = true });
         yield return new EltwiseCase(KernelDType.F16, new(EltwiseOp.Sum, 3, 47 * 32) { RepeatB = true });
         foreach (KernelDType half in (KernelDType[])[KernelDType.F16, KernelDType.BF16])
@@ -74,7 +76,7 @@ internal sealed class EltwiseCase(KernelDType dtype, EltwiseShape shape, string 
         float[] b = KernelNumbers.Rounded(KernelInputs.Normal(rowsOfB * s.Columns, 2), DType);
         KernelBuffer x = work.Input("a", a, DType, s.Columns, s.StrideA);
         KernelBuffer? z = binary ? work.Input("b", b, DType, s.Columns, s.StrideB) : null;
-        KernelBuffer y = work.Output("y", s.Rows, s.Columns, DType, s.StrideY);
+        KernelBuffer y = Input == "in place" ? x : work.Output("y", s.Rows, s.Columns, DType, s.StrideY);
         work.Run(plan, () => [EltwiseKernels.Enqueue(plan, x.Address, z?.Address ?? 0, y.Address, Factor)]);
 
         Shape flat = [a.Length];

@@ -18,6 +18,7 @@ internal static class KernelCases
         ("attn", AttentionCases.All),
         ("resample", ResampleCases.All),
         ("embed", EmbedCases.All),
+        ("dropout", DropoutCases.All),
     ];
 
     /// <summary>Cases of one family, or of all.</summary>

@@ -26,7 +26,7 @@ internal static class SpatialCases
                     }
                 }
 
-                yield return new SpatialCase(dtype, new(op, 8, 4096, 192) { Scaled = true, Shifted = true }, KernelDType.F32) { Layer = true };
+                yield return new SpatialCase(dtype, new(op, 2, 4096, 192) { Scaled = true, Shifted = true }, KernelDType.F32) { Layer = true };
             }
         }
     }
@@ -55,7 +55,8 @@ internal sealed class SpatialCase(KernelDType dtype, SpatialShape shape, KernelD
         bool shifts = s.Op == SpatialOp.Broadcast || (s.Op == SpatialOp.Modulate && s.Shifted);
         KernelBuffer? bShift = shifts ? work.Input("shift", shift, KernelDType.F32) : null;
         float[] before = KernelNumbers.Rounded(KernelInputs.Normal((long)s.N * columns, 5), result);
-        KernelBuffer y = !sums ? work.Output("y", (long)s.N * s.Pixels, s.C, DType, s.StrideY)
+        KernelBuffer y = s.Op == SpatialOp.Modulate && s.StrideX == s.StrideY && s.N > 1 ? bx! // in place
+            : !sums ? work.Output("y", (long)s.N * s.Pixels, s.C, DType, s.StrideY)
             : s.Accumulate ? work.Input("sums", before, result, columns) : work.Output("sums", s.N, columns, result);
         KernelBuffer? workspace = work.Workspace(plan);
         work.Run(plan, () => SpatialKernels.Enqueue(plan, new(
