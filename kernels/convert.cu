@@ -1,4 +1,4 @@
-// Images and numbers between the outside and the network: NCHW f32 <-> NHWC, bytes <-> [-1, 1], f32 <-> f16 and bf16.
+// Images between the outside and the network: NCHW f32 <-> NHWC of any type, bytes <-> [-1, 1].
 //
 // convert_to_nhwc: y[n, p, c] = x[n, c, p], rounded once; channels from C to the row's padded width become 0 (a stem reads 8 of an image's 3).
 //   A block turns 64 pixels x 32 channels through shared memory: reads of 64 pixels, writes of 32 channels. Traffic: S 4 + N P width b, S = N P C.
@@ -6,7 +6,6 @@
 // convert_from_bytes: y[n, c, p] = x[n, p, c] / 127.5 - 1, x bytes, IEEE operations one after the other as the reference's. Traffic: 5 S.
 // convert_to_bytes: y[n, p, c] = (x[n, c, p] + 1) 127.5 clamped to 0 .. 255 and cut off; NaN becomes 0. Traffic: 5 S.
 //   Bytes: a thread has 4 neighbouring pixels' channels: 4 C neighbouring bytes, by words where the image's are whole words.
-// convert_round: y = T(x), convert_widen: y = f32(x), n elements, twice 4 a thread. Traffic: n (4 + b).
 // Deterministic: one writer per element, no sums.
 //
 // launch convert_to_nhwc_{f32,f16,bf16}(ConvertLayoutParams): block 256; grid x = N ceil(P / 64) ceil(width / 32); shared 0; 4-byte aligned f32, y aligned to its
@@ -14,10 +13,8 @@
 // launch convert_to_nchw_{f32,f16,bf16}(ConvertLayoutParams): block 256; grid x = N ceil(P / 64) ceil(C / 32); shared 0; as above, width is not used.
 // launch convert_from_bytes_f32(ConvertBytesParams): block 256; grid x = N ceil(P / 1024); shared 0; 1 <= C <= 4; x, y 16-byte aligned; P C < 2^31.
 // launch convert_to_bytes_f32(ConvertBytesParams): block 256; grid x = N ceil(P / 1024); shared 0; as above.
-// launch convert_round_{f16,bf16}(ConvertNumbersParams): block 256; grid x = ceil(n / 2048); shared 0; x, y 16-byte aligned.
-// launch convert_widen_{f16,bf16}(ConvertNumbersParams): block 256; grid x = ceil(n / 2048); shared 0; x, y 16-byte aligned.
 // Budget: 64 registers, no spills; 8.3 KiB of static shared memory (layouts).
-#include "common/four.cuh"
+#include "common/vec.cuh"
 
 struct ConvertLayoutParams {
     const void* x;        // to_nhwc: [N, C, P] f32; to_nchw: [N, P, C] T, row stride ld
@@ -48,16 +45,6 @@ FIELD(ConvertBytesParams, P, 20, 4);
 FIELD(ConvertBytesParams, C, 24, 4);
 FIELD(ConvertBytesParams, round, 28, 4);
 SIZE(ConvertBytesParams, 32);
-
-struct ConvertNumbersParams {
-    const void* x;        // [n] f32 (round) or T (widen)
-    void* y;              // [n] T (round) or f32 (widen)
-    i64 n;                // elements
-};
-FIELD(ConvertNumbersParams, x, 0, 8);
-FIELD(ConvertNumbersParams, y, 8, 8);
-FIELD(ConvertNumbersParams, n, 16, 8);
-SIZE(ConvertNumbersParams, 24);
 
 enum { kThreads = 256, kPixels = 64, kChannels = 32, kTile = kChannels * kPixels + 2 * kChannels, kQuads = 4 * kThreads };
 
@@ -191,15 +178,6 @@ template <bool TO> __device__ __forceinline__ void convertBytes(const ConvertByt
     else bytes<TO, 4>(p, n, q);
 }
 
-template <class From, class To> __device__ __forceinline__ void convertNumbers(const ConvertNumbersParams& p) {
-    const i64 first = (i64)blockIdx.x * (8 * kThreads) + 4 * threadIdx.x;
-    float v[2][4];
-#pragma unroll
-    for (int h = 0; h < 2; h++) loadFour((const From*)p.x + first + 4 * kThreads * h, (int)min(p.n - first - 4 * kThreads * h, (i64)4), v[h]);
-#pragma unroll
-    for (int h = 0; h < 2; h++) storeFour((To*)p.y + first + 4 * kThreads * h, (int)min(p.n - first - 4 * kThreads * h, (i64)4), v[h]);
-}
-
 #define KERNEL(name, Params, ...) \
     extern "C" __global__ void __launch_bounds__(256, 4) name(const __grid_constant__ Params p) { __VA_ARGS__(p); }
 KERNEL(convert_to_nhwc_f32, ConvertLayoutParams, toNhwc<float>)
@@ -210,7 +188,3 @@ KERNEL(convert_to_nchw_f16, ConvertLayoutParams, toNchw<f16>)
 KERNEL(convert_to_nchw_bf16, ConvertLayoutParams, toNchw<bf16>)
 KERNEL(convert_from_bytes_f32, ConvertBytesParams, convertBytes<false>)
 KERNEL(convert_to_bytes_f32, ConvertBytesParams, convertBytes<true>)
-KERNEL(convert_round_f16, ConvertNumbersParams, convertNumbers<float, f16>)
-KERNEL(convert_round_bf16, ConvertNumbersParams, convertNumbers<float, bf16>)
-KERNEL(convert_widen_f16, ConvertNumbersParams, convertNumbers<f16, float>)
-KERNEL(convert_widen_bf16, ConvertNumbersParams, convertNumbers<bf16, float>)

@@ -77,7 +77,7 @@ template <class T> __device__ __forceinline__ void linearFwd(const LinearParams&
     }
     if (p.silu) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) v[i] = silu(v[i]);
+        for (int i = 0; i < 4; i++) v[i] = silu<T>(v[i]);
     }
     storeFour((T*)p.y + n * p.ldy + m, left, v);
 }

@@ -53,7 +53,7 @@ __device__ __forceinline__ void linearFwd(const LinearParams& p) {
     float v = slots[j][threadIdx.x % kFwdM];
     if (p.bias != nullptr) v += __ldg(p.bias + m);
     if (p.residual != nullptr) v += ((const float*)p.residual)[n * p.ldr + m];
-    ((float*)p.y)[n * p.ldy + m] = p.silu ? silu(v) : v;
+    ((float*)p.y)[n * p.ldy + m] = p.silu ? silu<float>(v) : v;
 }
 
 __device__ __forceinline__ void addProduct(float (&sum)[4], float a, const float4& b) {

@@ -16,6 +16,7 @@
 // launch loss_hybrid_{f32,f16,bf16}(LossHybridParams): block 256; grid x = N chunks, chunks = ceil(P C / 1024); shared 0; dOut is not out.
 // launch loss_finish_f32(LossFinishParams): block 256; grid x = N; shared 0.
 // Budget: 64 registers, no spills.
+#include "common/activation.cuh"
 #include "common/reduce.cuh"
 #include "common/vec.cuh"
 
@@ -91,12 +92,10 @@ enum { kPreviousX = 0, kStartX = 1, kLearned = 0, kLearnedRange = 3 };
 #define CDF_1 1.5957691216057308f
 #define CDF_3 0.0713548162726009f
 
-__device__ __forceinline__ float sigmoid(float u) { return __fdiv_rn(1.0f, 1.0f + expf(-u)); }
-
 // Density of the distribution with CDF sigmoid(2 w(z)).
 __device__ __forceinline__ float density(float z) {
     const float u = z * fmaf(CDF_3, z * z, CDF_1);
-    return fmaf(3.0f * CDF_3, z * z, CDF_1) * sigmoid(u) * sigmoid(-u);
+    return fmaf(3.0f * CDF_3, z * z, CDF_1) * sigmoid<float>(u) * sigmoid<float>(-u);
 }
 
 // -log of the probability of x's bin under a Gaussian of log variance high + low, and its slopes by mean and log variance.
@@ -108,8 +107,8 @@ __device__ __forceinline__ float likelihood(float x, float mean, float high, flo
     const bool first = x < -0.999f, last = x > 0.999f;
     float p = -expm1f(-apart);
     if (first || last) p = 1.0f;
-    if (!last) p *= sigmoid(a);
-    if (!first) p *= sigmoid(-b);
+    if (!last) p *= sigmoid<float>(a);
+    if (!first) p *= sigmoid<float>(-b);
     const bool floored = p < 1e-12f;
     const float dUp = last || floored ? 0.0f : __fdiv_rn(density(up), p), dDown = first || floored ? 0.0f : __fdiv_rn(density(down), p);
     byMean = inverse * (dUp - dDown);

@@ -1,6 +1,7 @@
 // Parameters of linear layers: y = x W^T + b with W [M, K] as checkpoints hold it, and its gradients. N rows (the batch: few), M results, K inputs.
 // linear.cu, linear_grad.cu: f16 and bf16 on tensor cores; linear_f32.cu: f32 without.
 #pragma once
+#include "activation.cuh"
 #include "four.cuh"
 #include "mma.cuh"
 
@@ -75,4 +76,4 @@ __device__ __forceinline__ uint4 loadChunk(const u16* from, bool exists) { retur
 
 __device__ __forceinline__ void addFour(float (&sum)[4], const float4& v) { sum[0] += v.x, sum[1] += v.y, sum[2] += v.z, sum[3] += v.w; }
 
-__device__ __forceinline__ float silu(float u) { return __fdiv_rn(u, 1.0f + expf(-u)); }
+template <class T> __device__ __forceinline__ float silu(float u) { return u * sigmoid<T>(u); }

@@ -18,15 +18,6 @@ internal static class ConvertCases
                 yield return new LayoutCase(dtype, kind, 1, 130, 40, 40, 48);
                 yield return new LayoutCase(dtype, kind, 4, 256 * 256, 3, 8, 8) { Layer = true };
             }
-
-            if (dtype != KernelDType.F32)
-            {
-                foreach (int n in (int[])[1, 7, 2048, 5003])
-                {
-                    yield return new NumbersCase(dtype, Conversion.Round, n);
-                    yield return new NumbersCase(dtype, Conversion.Widen, n);
-                }
-            }
         }
 
         for (int channels = 1; channels <= 4; channels++)
@@ -134,25 +125,6 @@ internal sealed class BytesCase(Conversion kind, int samples, int pixels, int ch
         // Words of C channels' bytes come C words apart: each of the C accesses touches all sectors, which the others find in the cache. Images that
         // are no whole words go byte by byte.
         work.Gates = _ => new LaunchGates { Sectors = pixels % 4 == 0 ? (channels == 1 ? 1.05 : 1.2 * channels) : 8, Bytes = 1.05, Registers = 48, Barriers = 0 };
-        return work;
-    }
-}
-
-/// <summary>A change of storage type.</summary>
-internal sealed class NumbersCase(KernelDType dtype, Conversion kind, int elements) : KernelCase("convert", kind == Conversion.Round ? "round" : "widen", dtype, $"{elements}")
-{
-    /// <inheritdoc/>
-    public override CaseWork Build(in DeviceLimits limits)
-    {
-        var work = new CaseWork();
-        bool rounds = kind == Conversion.Round;
-        ConvertPlan plan = ConvertKernels.PlanNumbers(kind, elements, DType, limits);
-        float[] values = KernelInputs.Normal(elements, 1, 100);
-        values[0] = rounds ? 1e30f : 0; // infinity in f16
-        KernelBuffer x = work.Input("x", values, rounds ? KernelDType.F32 : DType), y = work.Output("y", 1, elements, rounds ? DType : KernelDType.F32);
-        work.Run(plan, () => [ConvertKernels.Enqueue(plan, x.Address, y.Address)]);
-        work.Expect(y, [.. KernelNumbers.Rounded(values, DType).Select(v => (double)v)], Tolerances.Exact);
-        work.Gates = _ => new LaunchGates { Sectors = elements % 16 == 0 ? 1.05 : 1.5, Bytes = 1.03, Registers = 40, Barriers = 0 };
         return work;
     }
 }

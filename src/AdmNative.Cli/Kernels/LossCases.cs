@@ -25,6 +25,7 @@ internal static class LossCases
                 yield return new LossCase(dtype, hybrid with { Error = false, Through = true, Mean = 0, Variance = 1, Gradient = true });
             }
 
+            yield return new LossCase(dtype, new(3, 49, 3) { Gradient = true, Through = true }, "one sample NaN");
             yield return new LossCase(dtype, new(8, 64 * 64, 3) { Gradient = true }) { Layer = true };
         }
 
@@ -157,6 +158,11 @@ internal sealed class LossCase(KernelDType dtype, LossShape shape, string input 
                 _ => noise[i] + wrong[i],
             };
             variance[i] = s.Variance == 0 ? k[4] + (0.5f * mixture[i]) : mixture[i];
+        }
+
+        if (Input == "one sample NaN")
+        {
+            output.AsSpan(perSample, perSample).Fill(float.NaN);
         }
 
         return new(x0, xt, KernelNumbers.Rounded(output, DType), KernelNumbers.Rounded(variance, DType), s.Mean == 1 ? x0 : noise, coef);

@@ -19,30 +19,24 @@ public enum Conversion
 
     /// <summary>As <see cref="ToBytes"/>, rounded to nearest even.</summary>
     ToBytesRounded,
-
-    /// <summary>N f32 to the type, which is f16 or bf16.</summary>
-    Round,
-
-    /// <summary>N of the type, which is f16 or bf16, to f32.</summary>
-    Widen,
 }
 
 /// <summary>A planned conversion.</summary>
 /// <param name="Kind">What it does.</param>
-/// <param name="DType">Of the rows, or of the halves; f32 with bytes.</param>
-/// <param name="N">Samples; of <see cref="Conversion.Round"/> and <see cref="Conversion.Widen"/>: elements.</param>
+/// <param name="DType">Of the rows; f32 with bytes.</param>
+/// <param name="N">Samples.</param>
 /// <param name="P">Pixels of a sample.</param>
 /// <param name="C">Channels.</param>
 /// <param name="Width">Channels written to a row.</param>
 /// <param name="Stride">Elements between rows.</param>
 /// <param name="Launch">The launch.</param>
-public sealed record ConvertPlan(Conversion Kind, KernelDType DType, long N, int P, int C, int Width, long Stride, PlannedLaunch Launch) : KernelPlan([Launch], 0);
+public sealed record ConvertPlan(Conversion Kind, KernelDType DType, int N, int P, int C, int Width, long Stride, PlannedLaunch Launch) : KernelPlan([Launch], 0);
 
-/// <summary>Launchers of kernels/convert.cu: layouts, bytes and storage types at the edge of the network.</summary>
+/// <summary>Launchers of kernels/convert.cu: layouts and bytes at the edge of the network; changes of type alone are <see cref="EltwiseKernels"/>'.</summary>
 public static class ConvertKernels
 {
     private const string Op = "convert";
-    private const int Pixels = 64, Channels = 32, PixelsOfBytes = 1024, Numbers = 2048;
+    private const int Pixels = 64, Channels = 32, PixelsOfBytes = 1024;
 
     /// <summary>Plans the change of layout and type at the network's edge.</summary>
     /// <param name="kind"><see cref="Conversion.ToRows"/> or <see cref="Conversion.FromRows"/>.</param>
@@ -84,17 +78,6 @@ public static class ConvertKernels
         return new(kind, KernelDType.F32, samples, pixels, channels, channels, channels, new(entry, Linear(Op, blocks, 256, 0, limits), 5L * samples * pixels * channels));
     }
 
-    /// <summary>Plans <see cref="Conversion.Round"/> or <see cref="Conversion.Widen"/> of an array.</summary>
-    /// <exception cref="ArgumentException">A clause does not hold; the message names it.</exception>
-    public static ConvertPlan PlanNumbers(Conversion kind, long elements, KernelDType dtype, in DeviceLimits limits)
-    {
-        Require(kind is Conversion.Round or Conversion.Widen, Op, $"{kind} is no change of type");
-        Require(dtype != KernelDType.F32, Op, $"f32 needs no conversion");
-        Require(elements >= 1, Op, $"there must be at least one element, not {elements}");
-        string entry = $"convert_{(kind == Conversion.Round ? "round" : "widen")}_{dtype.Suffix()}";
-        return new(kind, dtype, elements, 1, 1, 1, 1, new(entry, Linear(Op, CeilDiv(elements, Numbers), 256, 0, limits), (4L + dtype.Bytes()) * elements));
-    }
-
     /// <summary>The launch of a plan.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="x">Source; 16-byte aligned.</param>
@@ -110,13 +93,10 @@ public static class ConvertKernels
         {
             case Conversion.ToRows:
             case Conversion.FromRows:
-                return KernelLaunch.Of(plan.Launch, new ConvertLayoutParams { X = x, Y = y, Ld = plan.Stride, N = (int)plan.N, P = plan.P, C = plan.C, Width = plan.Width });
-            case Conversion.Round:
-            case Conversion.Widen:
-                return KernelLaunch.Of(plan.Launch, new ConvertNumbersParams { X = x, Y = y, N = plan.N });
+                return KernelLaunch.Of(plan.Launch, new ConvertLayoutParams { X = x, Y = y, Ld = plan.Stride, N = plan.N, P = plan.P, C = plan.C, Width = plan.Width });
             default:
                 int round = plan.Kind == Conversion.ToBytesRounded ? 1 : 0;
-                return KernelLaunch.Of(plan.Launch, new ConvertBytesParams { X = x, Y = y, N = (int)plan.N, P = plan.P, C = plan.C, Round = round });
+                return KernelLaunch.Of(plan.Launch, new ConvertBytesParams { X = x, Y = y, N = plan.N, P = plan.P, C = plan.C, Round = round });
         }
     }
 }

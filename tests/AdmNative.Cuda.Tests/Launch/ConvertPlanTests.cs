@@ -37,29 +37,23 @@ public sealed class ConvertPlanTests
                     }
                 }
             }
-
-            PlanAssert.Valid(ConvertKernels.PlanNumbers(Conversion.Round, (long)samples * pixels, KernelDType.F16, s_limits), s_limits);
-            PlanAssert.Valid(ConvertKernels.PlanNumbers(Conversion.Widen, (long)samples * pixels, KernelDType.BF16, s_limits), s_limits);
         }
     }
 
     [Fact]
     public void Broken_clauses_are_named()
     {
-        PlanAssert.Refused("Round is no change of layout", () => ConvertKernels.PlanLayout(Conversion.Round, 1, 1, 1, 0, 0, KernelDType.F16, s_limits));
+        PlanAssert.Refused("FromBytes is no change of layout", () => ConvertKernels.PlanLayout(Conversion.FromBytes, 1, 1, 1, 0, 0, KernelDType.F16, s_limits));
         PlanAssert.Refused("N, P and C must be at least 1", () => ConvertKernels.PlanLayout(Conversion.ToRows, 1, 0, 1, 0, 0, KernelDType.F16, s_limits));
         PlanAssert.Refused("the width must be in 3..", () => ConvertKernels.PlanLayout(Conversion.ToRows, 1, 1, 3, 2, 0, KernelDType.F16, s_limits));
         PlanAssert.Refused("the row stride must be at least 8, not 7", () => ConvertKernels.PlanLayout(Conversion.ToRows, 1, 1, 3, 8, 7, KernelDType.F16, s_limits));
         PlanAssert.Refused("P and C must be below 2^24", () => ConvertKernels.PlanLayout(Conversion.FromRows, 1, 1 << 24, 3, 0, 0, KernelDType.F16, s_limits));
         PlanAssert.Refused("grid x must lie in", () => ConvertKernels.PlanLayout(Conversion.FromRows, int.MaxValue, 65, 3, 0, 0, KernelDType.F16, s_limits));
-        PlanAssert.Refused("Widen has no bytes", () => ConvertKernels.PlanBytes(Conversion.Widen, 1, 1, 3, s_limits));
+        PlanAssert.Refused("ToRows has no bytes", () => ConvertKernels.PlanBytes(Conversion.ToRows, 1, 1, 3, s_limits));
         PlanAssert.Refused("1 to 4 channels, not 5", () => ConvertKernels.PlanBytes(Conversion.ToBytes, 1, 1, 5, s_limits));
         PlanAssert.Refused("beyond 32-bit indices", () => ConvertKernels.PlanBytes(Conversion.ToBytes, 1, 1 << 30, 3, s_limits));
-        PlanAssert.Refused("ToRows is no change of type", () => ConvertKernels.PlanNumbers(Conversion.ToRows, 1, KernelDType.F16, s_limits));
-        PlanAssert.Refused("f32 needs no conversion", () => ConvertKernels.PlanNumbers(Conversion.Round, 1, KernelDType.F32, s_limits));
-        PlanAssert.Refused("at least one element", () => ConvertKernels.PlanNumbers(Conversion.Round, 0, KernelDType.F16, s_limits));
-        ConvertPlan plan = ConvertKernels.PlanNumbers(Conversion.Round, 9, KernelDType.F16, s_limits);
-        Assert.Equal("convert_round_f16", ConvertKernels.Enqueue(plan, 256, 512).Entry);
+        ConvertPlan plan = ConvertKernels.PlanBytes(Conversion.ToBytes, 1, 9, 3, s_limits);
+        Assert.Equal("convert_to_bytes_f32", ConvertKernels.Enqueue(plan, 256, 512).Entry);
         PlanAssert.Refused("x must be 16-byte aligned, not 258", () => ConvertKernels.Enqueue(plan, 258, 512));
         PlanAssert.Refused("y must be 16-byte aligned, not 0", () => ConvertKernels.Enqueue(plan, 256, 0));
         PlanAssert.Refused("y must not be x", () => ConvertKernels.Enqueue(plan, 256, 256));

@@ -26,12 +26,3 @@ internal struct ConvertBytesParams
     [FieldOffset(24)] public int C;
     [FieldOffset(28)] public int Round;
 }
-
-/// <summary>ConvertNumbersParams of kernels/convert.cu.</summary>
-[StructLayout(LayoutKind.Explicit, Size = 24)]
-internal struct ConvertNumbersParams
-{
-    [FieldOffset(0)] public ulong X;
-    [FieldOffset(8)] public ulong Y;
-    [FieldOffset(16)] public long N;
-}
