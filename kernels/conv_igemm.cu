@@ -18,7 +18,7 @@
 //
 // launch conv_igemm_128_s{3,4}_{f16,bf16}(ConvParams): block 128; grid x = slices ceil(rows / 128) phases ceil(K / 128); shared 16384 stages; x, weights,
 //        residual, y, partial 16-byte aligned; ldx, ldr, ldy multiples of 8; phases = spread^2, rows = N rowsH rowsW (with stats: rows = rowsH
-//        rowsW, grid x times N); N H W, rows, Ho Wo below 2^31; the elements between the first and last pixel of a tile below 2^31; weights below
+//        rowsW, grid x times N); N H W, rows, N Ho Wo below 2^31 - 1024; the elements between the first and last pixel of a tile below 2^31; weights below
 //        2^31 elements; y overlaps only the residual, and that exactly.
 // launch conv_igemm_64_s3_{f16,bf16}(ConvParams): block 128; grid x = slices ceil(rows / 64) phases ceil(K / 64); shared 49152; as above.
 // Budget: 232 registers, 240 on sm_90 (128), 128 (64), no spills; 2 blocks of 128 per SM with 4 stages on sm_80/90, with 3 on sm_86/89; 64: 3/2/2/4.

@@ -4,7 +4,7 @@
 // Order of sums: taps, channels. Traffic: N H W K C (9 less what lies outside) b for x, counted once where the lanes of a warp share a pixel, as much
 // for w unshared, + results.
 //
-// launch conv_plain_{f32,f16,bf16}(ConvPlainParams): block 256; grid x = ceil(N H W K / 256); shared 0; N H W K below 2^31.
+// launch conv_plain_{f32,f16,bf16}(ConvPlainParams): block 256; grid x = ceil(N H W K / 256); shared 0; N H W K below 2^31 - 1024.
 // Budget: 64 registers, no spills.
 #include "common/conv_plain.cuh"
 

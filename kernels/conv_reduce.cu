@@ -9,10 +9,10 @@
 //   through shared memory. Traffic: (K C + C Kw) taps b, Kw = K in whole 16 bytes.
 //
 // launch conv_reduce_{f32,f16,bf16}(ConvReduceParams): block 256; grid x = ceil(M Kp / 4 / 256); shared 0; partial, bias, residual, y 16-byte aligned,
-//        ldr, ldy multiples of 4; M Kp / 4 below 2^31; y overlaps only the residual, and that exactly.
-// launch conv_sum_f32(ConvSumParams): block 256; grid x = ceil(count / 1024); shared 0; partial, out 16-byte aligned, stride a multiple of 4.
+//        ldr, ldy multiples of 4; M Kp / 4 below 2^31 - 1024; y overlaps only the residual, and that exactly.
+// launch conv_sum_f32(ConvSumParams): block 256; grid x = ceil(count / 1024); shared 0; partial, out 16-byte aligned, stride a multiple of 4, count below 2^31 - 1024.
 // launch conv_colsum_{f32,f16,bf16}(ConvColumnsParams): block 256; grid x = slices slabs, slabs = ceil(K / (32 V)), V = 4 for f32, 8 else; shared 0; y 16-byte aligned, ldy a
-//        multiple of V; slices rows at least M.
+//        multiple of V; slices rows at least M; M at most 2^30.
 // launch conv_flip_{f32,f16,bf16}(ConvFlipParams): block 256; grid x = taps ceil(K / 32) ceil(C / 32); shared 0.
 // Budget: 64 registers, no spills; colsum 8.3 KiB, flip 4.1 KiB of static shared memory.
 #include "common/four.cuh"

@@ -13,7 +13,7 @@
 // accumulate). mma: T^2 / 128 per 16 pixels padded to steps.
 //
 // launch conv_wgrad_128_s{3,4}_{f16,bf16}(ConvGradParams): block 128; grid x = slices ceil(K / 128) ceil(side^2 Cw / 128); shared 16384 stages; x, dy 16-byte
-//        aligned, out 8-byte; ldx, ldy multiples of 8; slices rows at least M, rows a multiple of 64; M + 64 below 2^31; K side^2 Cw below 2^31.
+//        aligned, out 8-byte; ldx, ldy multiples of 8; slices rows at least M, rows a multiple of 64; M at most 2^30; K side^2 Cw below 2^31.
 // launch conv_wgrad_64_s3_{f16,bf16}(ConvGradParams): block 128; grid x = slices ceil(K / 64) ceil(side^2 Cw / 64); shared 49152; as above.
 // Budget: 232 registers (128), 128 (64), no spills; blocks per SM as conv_igemm.
 #include "common/conv_wgrad.cuh"

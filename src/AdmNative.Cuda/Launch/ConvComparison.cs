@@ -36,7 +36,7 @@ public static partial class ConvKernels
         Require(version == ConvVersion.Plain || dtype != KernelDType.F32, Op, $"earlier versions with tiles are for f16 and bf16");
         ConvGeometry g = ConvGeometry.Forward(shape);
         long tilesM = CeilDiv(g.Pixels, 64), tilesN = CeilDiv(shape.K, 64), b = dtype.Bytes(), results = g.Pixels * shape.K * b;
-        Require(g.Pixels * shape.K < 1L << 31, Op, $"earlier versions make fewer than 2^31 results, not {g.Pixels * shape.K}");
+        Require(g.Pixels * shape.K < MostIndices, Op, $"earlier versions make fewer than 2^31 - 1024 results, not {g.Pixels * shape.K}");
 
         // Plain: x and w as often as they are multiplied, as far as lanes of a warp do not share them.
         long traffic = version == ConvVersion.Plain ? (g.ValidPairs * shape.C * shape.K * 2 * b) + results + (4 * results / b)

@@ -43,6 +43,9 @@ public static partial class ConvKernels
     private const uint Threads = 128;
     private const int StageBytes = 16384, MaxSlices = 16, LeastDepth = 256, LargeRegisters = 240;
 
+    /// <summary>Rows and elements are counted in 32 bits, to the end of the last block.</summary>
+    private const long MostIndices = (1L << 31) - 1024;
+
     /// <summary>Plans y = x * w + bias + residual.</summary>
     /// <param name="shape">Sizes.</param>
     /// <param name="dtype">Of activations and weights.</param>
@@ -205,7 +208,7 @@ public static partial class ConvKernels
             return new(shape, dtype, pass, g, chosen, 1, statistics, [new(entry, launch, operands + bias + sums + result, mma)], 0);
         }
 
-        Require(g.Pixels * padded / 4 <= int.MaxValue, Op, $"sums of slices are limited to 2^33 elements each, not {g.Pixels * padded}");
+        Require(g.Pixels * padded / 4 < MostIndices, Op, $"sums of slices are limited to 2^33 - 4096 elements each, not {g.Pixels * padded}");
         LaunchShape reduce = Linear(Op, CeilDiv(g.Pixels * padded / 4, 256), 256, 0, limits);
         long reduceTraffic = partial + (shape.Bias ? g.Pixels * g.K * 4 : 0) + result;
         return new(
@@ -229,8 +232,8 @@ public static partial class ConvKernels
         Require(!s.Upsample || (s.Side == 3 && s.Stride == 1), Op, $"upsampling goes with 3x3 and stride 1");
         Require(s.C <= 1 << 16 && s.K <= 1 << 16, Op, $"there may be 2^16 channels, not {s.C} and {s.K}");
         Require(s.H <= 1 << 15 && s.W <= 1 << 15, Op, $"an image may have 2^15 rows and columns, not {s.H} x {s.W}");
-        Require((long)s.N * s.H * s.W < 1L << 31 && s.ResultPixels < 1L << 31, Op, $"x and y may have fewer than 2^31 pixels each, not {(long)s.N * s.H * s.W} and {s.ResultPixels}");
-        Require((long)s.Side * s.Side * ConvShape.Padded(s.C, dtype) * ConvShape.Padded(s.K, dtype) < 1L << 31, Op, $"weights may have fewer than 2^31 elements");
+        Require((long)s.N * s.H * s.W < MostIndices && s.ResultPixels < MostIndices, Op, $"x and y may have fewer than 2^31 - 1024 pixels each, not {(long)s.N * s.H * s.W} and {s.ResultPixels}");
+        Require((long)s.Side * s.Side * ConvShape.Padded(s.C, dtype) * ConvShape.Padded(s.K, dtype) < MostIndices, Op, $"weights may have fewer than 2^31 - 1024 elements");
         int unit = 16 / dtype.Bytes();
         foreach ((string name, long stride, int channels) in (ReadOnlySpan<(string, long, int)>)[("x", s.StrideX, s.C), ("y", s.StrideY, s.K), ("the residual", s.StrideResidual, 1)])
         {
@@ -247,7 +250,7 @@ public static partial class ConvKernels
         long imageRows = CeilDiv(tile, g.RowsW) + 1, samples = CeilDiv(tile, (long)g.RowsH * g.RowsW) + 1;
         long span = Math.Min((long)g.N * g.H, ((imageRows + (2 * samples)) * g.Stride) + 4) * g.W;
         Require((span + (2L * g.W) + 4) * ldx < 1L << 31, Op, $"a tile's rows must lie within 2^31 elements of x: width {g.W}, row stride {ldx}");
-        Require(g.Rows < 1L << 31, Op, $"a phase may have fewer than 2^31 rows, not {g.Rows}");
+        Require(g.Rows < MostIndices, Op, $"a phase may have fewer than 2^31 - 1024 rows, not {g.Rows}");
     }
 
     private static void CheckWorkspace(KernelPlan plan, ulong workspace) =>

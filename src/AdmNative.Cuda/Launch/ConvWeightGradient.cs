@@ -20,7 +20,7 @@ public static partial class ConvKernels
     {
         Validate(shape, dtype);
         (long pixels, int b, bool half, ConvShape s) = (shape.ResultPixels, dtype.Bytes(), dtype != KernelDType.F32, shape);
-        Require(pixels + 64 < 1L << 31, Op, $"a weight gradient may have 2^31 - 65 pixels of y, not {pixels}");
+        Require(pixels <= 1L << 30, Op, $"a weight gradient may have 2^30 pixels of y, not {pixels}");
         long columns = (long)s.Side * s.Side * ConvShape.Padded(s.C, dtype), elements = s.K * columns;
         long Area(int side) => RoundUp(s.K, side) * RoundUp(columns, side);
 
