@@ -260,13 +260,13 @@ internal sealed class AttentionForwardCase(
         ?
         [
             Earlier(
-                "stored scores", AttentionVersion.Stored,
+                "plain", AttentionVersion.Stored,
                 "At 256 tokens: online softmax over tiles in shared memory stores no scores and reads K and V once per 32 queries: 30 times fewer requested bytes, 136 times fewer sectors, a third of the instructions."),
         ]
         :
         [
             Earlier(
-                "stored scores", AttentionVersion.Stored,
+                "plain", AttentionVersion.Stored,
                 "At 256 tokens: online softmax over tiles in shared memory stores no scores and reads K and V once per 32 queries: 32 times fewer requested bytes, 257 times fewer sectors."),
             Earlier(
                 "online softmax", AttentionVersion.Tiles,
@@ -346,13 +346,13 @@ internal sealed class AttentionBackwardCase(
         ?
         [
             Earlier(
-                "stored scores", AttentionVersion.Stored,
+                "plain", AttentionVersion.Stored,
                 "At 256 tokens: scores recomputed tile by tile from the saved LSE: three launches instead of seven, 33 times fewer requested bytes, 126 times fewer sectors, 46 % fewer instructions."),
         ]
         :
         [
             Earlier(
-                "stored scores", AttentionVersion.Stored,
+                "plain", AttentionVersion.Stored,
                 "At 256 tokens: scores recomputed tile by tile from the saved LSE: three launches instead of seven, 34 times fewer requested bytes, 230 times fewer sectors."),
             Earlier(
                 "recomputed scores", AttentionVersion.Tiles,
