@@ -43,6 +43,14 @@ internal static class GroupNormCases
                     yield return c;
                 }
 
+                foreach (GroupNormShape shape in new GroupNormShape[] { new(2, 28, 28, 96, 32), new(3, 8, 8, 1344, 32), new(2, 5, 3, 125, 5) })
+                {
+                    foreach (string input in s_hard.Where(i => i != "denormal" || dtype == KernelDType.F32))
+                    {
+                        yield return new GroupNormCase(shape with { Silu = true, Modulated = true }, dtype, backward, input) { Full = true };
+                    }
+                }
+
                 foreach (GroupNormShape layer in s_layers)
                 {
                     yield return new GroupNormCase(layer with { Silu = true, Modulated = true }, dtype, backward) { Layer = true, Compared = Compared(layer, dtype, backward) };
