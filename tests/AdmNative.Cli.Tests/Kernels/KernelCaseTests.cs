@@ -69,7 +69,8 @@ public sealed class Bf16KernelCaseTests : KernelCaseTests
         DeviceLimits limits = DeviceLimits.Sm80;
         var launched = KernelCases.Of("gn").Where(c => !c.Full).SelectMany(c => c.Variants.Select(v => v.Case).Append(c))
             .SelectMany(c => c.Plans(limits)).SelectMany(p => p.Launches).Select(l => l.Entry).ToHashSet(StringComparer.Ordinal);
-        Assert.Empty(KernelBundle.Default.Entries.Select(e => e.Name).Where(e => e.StartsWith("gn_", StringComparison.Ordinal) && !launched.Contains(e)));
+        string[] silent = [.. KernelBundle.Default.Entries.Select(e => e.Name).Where(e => e.StartsWith("gn_", StringComparison.Ordinal) && !launched.Contains(e))];
+        Assert.Empty(silent);
     }
 
     [Fact]
