@@ -143,6 +143,5 @@ internal sealed class CudaContext
     }
 
     [DoesNotReturn]
-    private void Throw(CudaStatus status, string call) => throw new CudaException(
-        status, call, Driver.LastErrorDetail is { Length: > 0 } said ? $"{Driver.ErrorText(status)}; {said}" : Driver.ErrorText(status));
+    private void Throw(CudaStatus status, string call) => throw new CudaException(status, call, CudaException.Explain(Driver, status));
 }

@@ -107,7 +107,6 @@ internal sealed class CudaParameters : IParameters
             }
 
             _disposed = true;
-            _context.Driver.CtxSetCurrent(0);
             try
             {
                 _context.Enter();

@@ -14,6 +14,13 @@ public sealed class CudaException : Exception
         Call = call;
     }
 
+    /// <summary>The driver's words for a status, with what it adds about the calling thread's last failed call.</summary>
+    public static string Explain(ICudaDriver driver, CudaStatus status)
+    {
+        ArgumentNullException.ThrowIfNull(driver);
+        return driver.LastErrorDetail is { Length: > 0 } said ? $"{driver.ErrorText(status)}; {said}" : driver.ErrorText(status);
+    }
+
     /// <summary>What the driver returned.</summary>
     public CudaStatus Status { get; }
 

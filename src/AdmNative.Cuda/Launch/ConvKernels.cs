@@ -101,7 +101,7 @@ public static partial class ConvKernels
         Require(a.Residual % 16 == 0, Op, $"residual must be 16-byte aligned, not {a.Residual}");
         Require(a.X != a.Y && a.X != a.Weights && a.Y != a.Weights, Op, $"y must be neither x nor the weights");
         Require(plan.HasStatistics == (a.Statistics != 0) && a.Statistics % 16 == 0, Op, $"statistics must be given, 16-byte aligned, when the plan has them, else not");
-        CheckWorkspace(plan, a.Workspace);
+        CheckWorkspace(Op, plan, a.Workspace);
         (long ldx, long ldy, long ldr) = Strides(s, plan.DType, plan.Pass);
         (uint magicP, uint shiftP) = ConvGeometry.Magic((long)g.RowsH * g.RowsW);
         (uint magicW, uint shiftW) = ConvGeometry.Magic(g.RowsW);
@@ -252,7 +252,4 @@ public static partial class ConvKernels
         Require((span + (2L * g.W) + 4) * ldx < 1L << 31, Op, $"a tile's rows must lie within 2^31 elements of x: width {g.W}, row stride {ldx}");
         Require(g.Rows < MostIndices, Op, $"a phase may have fewer than 2^31 - 1024 rows, not {g.Rows}");
     }
-
-    private static void CheckWorkspace(KernelPlan plan, ulong workspace) =>
-        Require(plan.WorkspaceBytes == 0 || (workspace != 0 && workspace % 256 == 0), Op, $"needs {plan.WorkspaceBytes} bytes of workspace, 256-byte aligned");
 }

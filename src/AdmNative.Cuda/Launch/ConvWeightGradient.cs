@@ -71,7 +71,7 @@ public static partial class ConvKernels
         }
 
         Require(s.Bias == (a.Db != 0) && a.Db % 16 == 0, Op, $"db must be given, 16-byte aligned, when the shape has a bias, else not");
-        CheckWorkspace(plan, a.Workspace);
+        CheckWorkspace(Op, plan, a.Workspace);
         (long ldx, long ldy, _) = Strides(s, dtype, ConvPass.Forward);
         (uint magicP, uint shiftP) = ConvGeometry.Magic((long)s.ResultH * s.ResultW);
         (uint magicW, uint shiftW) = ConvGeometry.Magic(s.ResultW);

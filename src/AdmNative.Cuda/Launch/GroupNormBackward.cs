@@ -155,7 +155,7 @@ public static partial class GroupNormKernels
         Require(s.Modulated == (a.Scale != 0), Op, $"scale must be given when the plan is modulated, else not");
         bool wantsParameters = plan.Steps.Count == 4;
         Require(wantsParameters == (a.DGamma != 0) && wantsParameters == (a.DBeta != 0), Op, $"dgamma and dbeta must be given when the plan has them, else not");
-        CheckWorkspace(plan, a.Workspace);
+        CheckWorkspace(Op, plan, a.Workspace);
         ulong unit = 4UL * (ulong)plan.DType.Bytes();
         bool wide = !plan.Steps[0].Launch.Entry.Contains("narrow", StringComparison.Ordinal);
         Require(

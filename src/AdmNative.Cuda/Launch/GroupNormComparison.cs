@@ -59,7 +59,7 @@ public static partial class GroupNormKernels
         Require(a.X != 0 && a.Y != 0 && a.Gamma != 0 && a.Beta != 0 && a.Mean != 0 && a.Rstd != 0, Op, $"x, y, gamma, beta, mean and rstd must be given");
         Require(a.X != a.Y && a.X % 16 == 0 && a.Y % 16 == 0, Op, $"x and y must be 16-byte aligned, and not the same");
         CheckModulation(plan.Shape, a.Scale, a.Shift, a.ModulationStride);
-        CheckWorkspace(plan, a.Workspace);
+        CheckWorkspace(Op, plan, a.Workspace);
         GroupNormArguments arguments = a; // a lambda cannot see an in parameter
         return [.. plan.Steps.Select(step => KernelLaunch.Of(step.Launch, Parameters(plan.Shape, step, arguments)))];
     }

@@ -66,7 +66,7 @@ public static partial class GroupNormKernels
         Require(a.X != 0 && a.Y != 0 && a.Gamma != 0 && a.Beta != 0 && a.Mean != 0 && a.Rstd != 0 && a.Ab != 0, Op, $"x, y, gamma, beta, mean, rstd and ab must be given");
         Require(a.X != a.Y, Op, $"y must not be x");
         CheckModulation(s, a.Scale, a.Shift, a.ModulationStride);
-        CheckWorkspace(plan, a.Workspace);
+        CheckWorkspace(Op, plan, a.Workspace);
         bool wide = !plan.Steps[^1].Launch.Entry.Contains("narrow", StringComparison.Ordinal);
         Require(!wide || (a.X % 16 == 0 && a.Y % 16 == 0 && a.Ab % 16 == 0), Op, $"x, y and ab must be 16-byte aligned");
     }
@@ -128,9 +128,6 @@ public static partial class GroupNormKernels
         Require(s.Modulated == (scale != 0) && (scale != 0) == (shift != 0), Op, $"scale and shift must both be given when the plan is modulated, else neither");
         Require(stride == 0 || stride >= s.C, Op, $"the stride of scale and shift must be at least {s.C}, not {stride}");
     }
-
-    private static void CheckWorkspace(KernelPlan plan, ulong workspace) =>
-        Require(plan.WorkspaceBytes == 0 || (workspace != 0 && workspace % 256 == 0), Op, $"needs {plan.WorkspaceBytes} bytes of workspace, 256-byte aligned");
 
     /// <summary>Channels of a slab of the one-launch kernel, or null when none fits.</summary>
     private static int? Slab(GroupNormShape s, int b, int vector, in DeviceLimits limits)

@@ -192,7 +192,7 @@ public sealed class KernelLibrary : IDisposable
         status, $"{call} for {entry}, grid {s.GridX} x {s.GridY} x {s.GridZ}, block {s.BlockX} x {s.BlockY} x {s.BlockZ}, {s.SharedBytes} bytes of dynamic shared memory",
         string.Join("; ", new[] { Detail(status), log }.Where(t => t.Length > 0)));
 
-    private string Detail(CudaStatus status) => _driver.LastErrorDetail is { Length: > 0 } said ? $"{_driver.ErrorText(status)}; {said}" : _driver.ErrorText(status);
+    private string Detail(CudaStatus status) => CudaException.Explain(_driver, status);
 
     private sealed class Function
     {

@@ -43,6 +43,11 @@ internal static class LaunchRule
         Require(address % (ulong)alignment == 0, operation, $"{what} must be {alignment}-byte aligned, not {address}");
     }
 
+    /// <summary>The scratch memory of a plan is there, and aligned, when the plan wants some.</summary>
+    /// <exception cref="ArgumentException">It is missing or misaligned.</exception>
+    public static void CheckWorkspace(string operation, KernelPlan plan, ulong workspace) =>
+        Require(plan.WorkspaceBytes == 0 || (workspace != 0 && workspace % 256 == 0), operation, $"needs {plan.WorkspaceBytes} bytes of workspace, 256-byte aligned");
+
     /// <summary>
     /// q / d = q magic &gt;&gt; shift for every q below 2^31: shift = 31 + ceil(log2 d), magic = floor(2^shift / d) + 1, which exceeds 2^shift / d by
     /// at most 1, so that the quotient is too large by less than q / 2^shift &lt;= 1 / d.
