@@ -199,7 +199,7 @@ internal sealed class DriverRunner : IDisposable
     {
         if (status != CudaStatus.Success)
         {
-            throw new CudaException(status, call, $"{_driver.ErrorText(status)}{(_driver.LastErrorDetail is { Length: > 0 } said ? $"; {said}" : "")}");
+            throw new CudaException(status, call, CudaException.Explain(_driver, status));
         }
     }
 }

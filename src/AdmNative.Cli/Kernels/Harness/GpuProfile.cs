@@ -34,7 +34,8 @@ internal static class GpuProfile
         }
 
         DeviceProfile near = Near(major, minor);
-        int multiprocessors = Ask(CudaDeviceAttribute.MultiprocessorCount), clock = Ask(CudaDeviceAttribute.ClockRateKhz);
+        DeviceLimits limits = DeviceLimits.Of(driver, device);
+        int multiprocessors = limits.SmCount, clock = Ask(CudaDeviceAttribute.ClockRateKhz);
         double scale = (double)multiprocessors * clock / ((double)near.Multiprocessors * near.ClockKhz);
         (int memoryClock, int bus) = (Ask(CudaDeviceAttribute.MemoryClockRateKhz), Ask(CudaDeviceAttribute.MemoryBusWidthBits));
         return near with
@@ -44,7 +45,7 @@ internal static class GpuProfile
             Major = major,
             Minor = minor,
             Multiprocessors = multiprocessors,
-            L2Bytes = Ask(CudaDeviceAttribute.L2CacheBytes),
+            L2Bytes = limits.L2Bytes,
             ClockKhz = clock,
             MemoryClockKhz = memoryClock,
             MemoryBusBits = bus,
@@ -52,12 +53,12 @@ internal static class GpuProfile
             TensorHalfPerSecond = near.TensorHalfPerSecond * scale,
             TensorTf32PerSecond = near.TensorTf32PerSecond * scale,
             TensorInt8PerSecond = near.TensorInt8PerSecond * scale,
-            ThreadsPerMultiprocessor = Ask(CudaDeviceAttribute.MaxThreadsPerMultiprocessor),
-            BlocksPerMultiprocessor = Ask(CudaDeviceAttribute.MaxBlocksPerMultiprocessor),
-            RegistersPerMultiprocessor = Ask(CudaDeviceAttribute.MaxRegistersPerMultiprocessor),
-            SharedPerMultiprocessor = Ask(CudaDeviceAttribute.MaxSharedBytesPerMultiprocessor),
-            SharedPerBlockOptin = Ask(CudaDeviceAttribute.MaxSharedBytesPerBlockOptin),
-            ReservedSharedPerBlock = Ask(CudaDeviceAttribute.ReservedSharedBytesPerBlock),
+            ThreadsPerMultiprocessor = limits.MaxThreadsPerSm,
+            BlocksPerMultiprocessor = limits.MaxBlocksPerSm,
+            RegistersPerMultiprocessor = limits.RegistersPerSm,
+            SharedPerMultiprocessor = limits.SharedPerSm,
+            SharedPerBlockOptin = limits.SharedPerBlockOptIn,
+            ReservedSharedPerBlock = limits.SharedReservedPerBlock,
         };
     }
 }
