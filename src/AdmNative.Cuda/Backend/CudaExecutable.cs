@@ -149,7 +149,7 @@ internal sealed class CudaExecutable : IExecutable
 
         for (long r = 0; r < x.Rows; r++)
         {
-            _context.Download(x.Address + (ulong)(r * x.Stride * 4), destination.Slice((int)(r * x.Columns), x.Columns));
+            _context.Download(x.Address + (ulong)(r * x.Stride * x.ElementBytes), destination.Slice((int)(r * x.Columns), x.Columns));
         }
     }
 
@@ -219,7 +219,7 @@ internal sealed class CudaExecutable : IExecutable
             {
                 for (long r = 0; r < x.Rows; r++)
                 {
-                    _context.Upload(values.Slice((int)(r * x.Columns), x.Columns), x.Address + (ulong)(r * x.Stride * 4));
+                    _context.Upload(values.Slice((int)(r * x.Columns), x.Columns), x.Address + (ulong)(r * x.Stride * x.ElementBytes));
                 }
             }
         }
@@ -291,8 +291,8 @@ internal sealed class CudaExecutable : IExecutable
         ValueLayout layout = Plan.Layouts[node.Id];
         return layout.Storage switch
         {
-            Storage.Arena => new Operand(_arena + (ulong)layout.OffsetBytes, layout.RowStride, node.Shape),
-            Storage.Parameter => new Operand(_parameters.Get(node.Name!, node.Shape, WeightForm.Plain), node.Shape.Last, node.Shape),
+            Storage.Arena => new Operand(_arena + (ulong)layout.OffsetBytes, layout.RowStride, node.Shape, KernelDType.F32),
+            Storage.Parameter => new Operand(_parameters.Get(node.Name!, node.Shape, WeightForm.Plain), node.Shape.Last, node.Shape, KernelDType.F32),
             _ => throw new InvalidOperationException($"the plan uses %{node.Id}, which it does not store: {node}"),
         };
     }

@@ -89,7 +89,7 @@ internal static partial class CudaSteps
         Operand? second = b.Inputs > 1 ? b.In(1) : null;
         bool unaligned = x.Address % 16 != 0 || y.Address % 16 != 0 || second?.Address % 16 > 0;
         var shape = new EltwiseShape(op, y.Rows, y.Columns) { StrideA = x.Stride, StrideB = second?.Stride ?? 0, StrideY = y.Stride, Unaligned = unaligned };
-        b.Add(EltwiseKernels.Enqueue(EltwiseKernels.Plan(shape, KernelDType.F32, b.Limits), x.Address, second?.Address ?? 0, y.Address, factor));
+        b.Add(EltwiseKernels.Enqueue(EltwiseKernels.Plan(shape, b.Type, b.Limits), x.Address, second?.Address ?? 0, y.Address, factor));
     }
 
     /// <summary>Rows from one place to another.</summary>
@@ -101,7 +101,7 @@ internal static partial class CudaSteps
             StrideY = to.Stride,
             Unaligned = from.Address % 16 != 0 || to.Address % 16 != 0,
         };
-        b.Add(EltwiseKernels.Enqueue(EltwiseKernels.Plan(shape, KernelDType.F32, b.Limits), from.Address, 0, to.Address));
+        b.Add(EltwiseKernels.Enqueue(EltwiseKernels.Plan(shape, b.Type, b.Limits), from.Address, 0, to.Address));
     }
 
     /// <summary>Operands that were not born in their columns are copied there.</summary>
@@ -121,92 +121,6 @@ internal static partial class CudaSteps
         }
     }
 
-    /// <summary>
-    /// A convolution or a product of matrices, which is one of 1x1. Rows that are not whole 16 bytes (images of three channels, the six of the head) pass
-    /// through scratch rows that are.
-    /// </summary>
-    private static void Convolution(StepBuilder b, int stride, int padH, int padW)
-    {
-        (Operand x, Operand y) = (b.In(0), b.Out);
-        bool residual = b.Has(3);
-        Operand from = Aligned(b, x, copy: true), to = Aligned(b, y, copy: false), addend = residual ? Aligned(b, b.In(3), copy: true) : default;
-        ConvShape shape = ShapeOf(b, x.Shape, stride, padH, padW) with
-        {
-            Bias = b.Has(2),
-            Residual = residual,
-            StrideX = RowStride(from),
-            StrideY = RowStride(to),
-            StrideResidual = residual ? RowStride(addend) : 0,
-        };
-        ConvPlan plan = ConvKernels.Plan(shape, KernelDType.F32, b.Limits);
-        b.Add(ConvKernels.Enqueue(plan, new ConvArguments(from.Address, b.Weight(1, WeightForm.Filters), to.Address)
-        {
-            Bias = b.Has(2) ? b.Vector(2) : 0,
-            Residual = addend.Address,
-            Workspace = b.Scratch(plan.WorkspaceBytes),
-        }));
-        if (to != y)
-        {
-            Copy(b, to, y);
-        }
-    }
-
-    /// <summary>dx from dy, w and perhaps an addend.</summary>
-    private static void InputGradient(StepBuilder b, int stride, int padH, int padW)
-    {
-        (Operand dy, Operand dx) = (b.In(0), b.Out);
-        bool added = b.Has(2);
-        Operand from = Aligned(b, dy, copy: true), to = Aligned(b, dx, copy: false), addend = added ? Aligned(b, b.In(2), copy: true) : default;
-        ConvShape shape = ShapeOf(b, dx.Shape, stride, padH, padW) with
-        {
-            Bias = false,
-            Residual = added,
-            StrideX = RowStride(to),
-            StrideY = RowStride(from),
-            StrideResidual = added ? RowStride(addend) : 0,
-        };
-        ConvPlan plan = ConvKernels.PlanInputGradient(shape, KernelDType.F32, b.Limits);
-        b.Add(ConvKernels.Enqueue(plan, new ConvArguments(from.Address, b.Weight(1, WeightForm.Flipped), to.Address)
-        {
-            Residual = addend.Address,
-            Workspace = b.Scratch(plan.WorkspaceBytes),
-        }));
-        if (to != dx)
-        {
-            Copy(b, to, dx);
-        }
-    }
-
-    /// <summary>The forward convolution of a step; x is its input.</summary>
-    private static ConvShape ShapeOf(StepBuilder b, Shape x, int stride, int padH, int padW)
-    {
-        Filters f = Filters.Of(b.Node.Inputs[1].Shape);
-        bool image = b.Node.Op is Conv2d or Conv2dInputGrad;
-        return f.R == f.S && f.R is 1 or 3 && padH == f.R / 2 && padW == f.R / 2 && (stride == 1 || (stride == 2 && f.R == 3))
-            ? new ConvShape(image ? x[0] : checked((int)x.Rows), image ? x[1] : 1, image ? x[2] : 1, f.C, f.K) { Side = f.R, Stride = stride }
-            : throw new NotSupportedException($"{b.Node.Op!.Name} on a cuda device is 3x3 with padding 1 and stride 1 or 2, or 1x1 with stride 1; node: {b.Node}");
-    }
-
-    /// <summary>A single row has no stride; 0 stands for a sound one.</summary>
-    private static long RowStride(Operand x) => x.Rows > 1 ? x.Stride : 0;
-
-    /// <summary>The operand itself if its rows are whole 16 bytes, else scratch rows that are, holding the same if wanted.</summary>
-    private static Operand Aligned(StepBuilder b, Operand x, bool copy)
-    {
-        if (x.Aligned)
-        {
-            return x;
-        }
-
-        Operand padded = b.Padded(x.Shape);
-        if (copy)
-        {
-            Copy(b, x, padded);
-        }
-
-        return padded;
-    }
-
     private static void Resample(StepBuilder b, ResampleOp op, double factor = 1)
     {
         (Operand x, Operand y) = (b.In(0), b.Out);
@@ -218,83 +132,7 @@ internal static partial class CudaSteps
             StrideY = y.Stride,
             Unaligned = x.Address % 16 != 0 || y.Address % 16 != 0,
         };
-        b.Add(ResampleKernels.Enqueue(ResampleKernels.Plan(shape, KernelDType.F32, b.Limits), x.Address, y.Address, factor));
-    }
-
-    private static void Timesteps(StepBuilder b, TimestepEmbedding op)
-    {
-        EmbedPlan plan = EmbedKernels.Plan(new EmbedShape(EmbedOp.Timestep, b.Out.Samples, op.Dim), KernelDType.F32, b.Limits);
-        b.Add(EmbedKernels.EnqueueTimestep(plan, b.In(0).Address, b.Out.Address, op.MaxPeriod));
-    }
-
-    private static void Labels(StepBuilder b)
-    {
-        Shape table = b.Node.Inputs[0].Shape;
-        EmbedPlan plan = EmbedKernels.Plan(new EmbedShape(EmbedOp.Label, b.Out.Samples, table[1], table[0]), KernelDType.F32, b.Limits);
-        b.Add(EmbedKernels.EnqueueLabel(plan, b.In(1).Address, b.In(0).Address, 0, 0, b.Out.Address));
-    }
-
-    private static void Norm(StepBuilder b, GroupNorm op)
-    {
-        (Operand x, Operand y) = (b.In(0), b.Out);
-        bool image = x.Shape.Rank == 4, modulated = b.Has(3);
-        (int n, int c) = (x.Samples, x.Columns);
-        var shape = new GroupNormShape(n, image ? x.Shape[1] : x.RowsPerSample, image ? x.Shape[2] : 1, c, op.Groups)
-        {
-            Silu = op.Silu,
-            Resample = op.Resample switch { NormResample.Up2 => KernelResample.Up2, NormResample.Down2 => KernelResample.Down2, _ => KernelResample.Keep },
-            Modulated = modulated,
-            StrideX = x.Stride,
-            StrideY = y.Stride,
-        };
-        GroupNormPlan plan = GroupNormKernels.Plan(shape, KernelDType.F32, b.Limits);
-        Operand m = modulated ? b.In(3) : default;
-        b.Add(GroupNormKernels.Enqueue(plan, new GroupNormArguments
-        {
-            X = x.Address,
-            Y = y.Address,
-            Gamma = b.Vector(1),
-            Beta = b.Vector(2),
-            Scale = m.Address,
-            Shift = modulated ? m.Address + ((ulong)c * 4) : 0,
-            ModulationStride = modulated ? Math.Max(m.Stride, 2L * c) : 0,
-            Mean = b.Scratch(4L * n * op.Groups),
-            Rstd = b.Scratch(4L * n * op.Groups),
-            Ab = b.Scratch(8L * n * c),
-            Workspace = b.Scratch(plan.WorkspaceBytes),
-            Eps = (float)op.Eps,
-        }));
-    }
-
-    private static void Attend(StepBuilder b, Attention op)
-    {
-        (Operand qkv, Operand y) = (b.In(0), b.Out);
-        AttentionShape shape = AttentionShape.Self(qkv.Samples, qkv.RowsPerSample, op.Heads, y.Columns / op.Heads);
-        AttentionForwardPlan plan = AttentionKernels.PlanForward(shape, KernelDType.F32, b.Limits);
-        b.Add(AttentionKernels.EnqueueForward(plan, AttentionTensors.Packed(qkv.Address, y.Address, 0, shape, KernelDType.F32, op.NewOrder)));
-    }
-
-    private readonly record struct SamplerKind(SamplerPass Pass, MeanKind Mean, VarianceKind Variance, bool Clip);
-
-    private static void Sample(
-        StepBuilder b, SamplerKind kind, Operand? x, Operand? output, Operand? x0, Operand coefficients, Operand? noise = null, Operand? gradient = null)
-    {
-        Operand y = b.Out;
-        var shape = new SamplerShape(
-            kind.Pass, y.Samples, y.RowsPerSample, y.Columns, (int)kind.Mean, (int)kind.Variance, GivenX0: x0 is not null, Guided: gradient is not null,
-            GivenNoise: noise is not null, WantsX0: kind.Pass == SamplerPass.XStart, kind.Clip);
-        b.Add(SamplerKernels.Enqueue(SamplerKernels.Plan(shape, KernelDType.F32, b.Limits), new SamplerOperands
-        {
-            X = x?.Address ?? 0,
-            Output = output?.Address ?? 0,
-            OutputStride = output?.Stride ?? 0,
-            GivenX0 = x0?.Address ?? 0,
-            Gradient = gradient?.Address ?? 0,
-            Noise = noise?.Address ?? 0,
-            Coefficients = coefficients.Address,
-            Y = kind.Pass == SamplerPass.XStart ? 0 : y.Address,
-            X0 = kind.Pass == SamplerPass.XStart ? y.Address : 0,
-        }));
+        b.Add(ResampleKernels.Enqueue(ResampleKernels.Plan(shape, b.Type, b.Limits), x.Address, y.Address, factor));
     }
 
     private static void Spatial(StepBuilder b, SpatialOp op, Operand? x = null, Operand? dy = null, Operand? scale = null, Operand? shift = null, double factor = 1)
@@ -313,7 +151,7 @@ internal static partial class CudaSteps
             Shifted = shift is not null && op == SpatialOp.Modulate,
             Unaligned = unaligned,
         };
-        SpatialPlan plan = SpatialKernels.Plan(shape, KernelDType.F32, b.Limits);
+        SpatialPlan plan = SpatialKernels.Plan(shape, b.Type, b.Limits);
         b.Add(SpatialKernels.Enqueue(plan, new SpatialOperands(
             x?.Address ?? 0, dy?.Address ?? 0, scale?.Address ?? 0, shift?.Address ?? 0, y.Address, b.Scratch(plan.WorkspaceBytes), factor)));
     }

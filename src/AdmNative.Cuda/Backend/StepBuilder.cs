@@ -2,9 +2,12 @@ using AdmNative.Core;
 
 namespace AdmNative.Cuda;
 
-/// <summary>A value on the device: rows of Columns f32, Stride elements apart.</summary>
-internal readonly record struct Operand(ulong Address, long Stride, Shape Shape)
+/// <summary>A value on the device: rows of Columns elements, Stride elements apart.</summary>
+internal readonly record struct Operand(ulong Address, long Stride, Shape Shape, KernelDType Type)
 {
+    /// <summary>Bytes per element. Integers count as f32: they are as wide.</summary>
+    public int ElementBytes => Type.Bytes();
+
     public int Columns => Shape.Last;
 
     public long Rows => Shape.Rows;
@@ -18,18 +21,19 @@ internal readonly record struct Operand(ulong Address, long Stride, Shape Shape)
     public bool Dense => Stride == Columns || Rows <= 1;
 
     /// <summary>May kernels that move 16 bytes at a time take it?</summary>
-    public bool Aligned => Address % 16 == 0 && (Stride % 4 == 0 || Rows <= 1);
+    public bool Aligned => Address % 16 == 0 && (Stride * ElementBytes % 16 == 0 || Rows <= 1);
 
     /// <summary>A range of its columns.</summary>
     public Operand Cut(int begin, int count)
     {
         long[] dims = Shape.ToArray();
         dims[^1] = count;
-        return new Operand(Address + ((ulong)begin * 4), Stride, Shape.Create(dims));
+        return this with { Address = Address + (ulong)(begin * ElementBytes), Shape = Shape.Create(dims) };
     }
 
     /// <summary>One row of every sample.</summary>
-    public Operand Token(int index) => new(Address + ((ulong)(index * Stride) * 4), Stride * Shape[1], [Shape[0], Columns]);
+    public Operand Token(int index) =>
+        new(Address + (ulong)(index * Stride * ElementBytes), Stride * Shape[1], [Shape[0], Columns], Type);
 }
 
 /// <summary>
@@ -59,6 +63,9 @@ internal sealed class StepBuilder
 
     public Node Node { get; }
 
+    /// <summary>What the step computes in: the type of its activations. Sums, statistics, sampler states and losses are f32 whatever it is.</summary>
+    public KernelDType Type { get; } = KernelDType.F32;
+
     public DeviceLimits Limits { get; }
 
     public List<KernelLaunch> Launches { get; } = [];
@@ -68,9 +75,17 @@ internal sealed class StepBuilder
 
     public int Inputs => Node.Inputs.Count;
 
+    /// <summary>The result, in the step's type.</summary>
     public Operand Out => At(Node);
 
+    /// <summary>The result, of an op whose result is always f32.</summary>
+    public Operand OutF32 => At(Node);
+
+    /// <summary>Operand i, in the step's type.</summary>
     public Operand In(int i) => At(Node.Inputs[i]);
+
+    /// <summary>Operand i, where a kernel takes f32 whatever it computes in: statistics, sums, modulation, sampler states, integers.</summary>
+    public Operand InF32(int i) => At(Node.Inputs[i]);
 
     /// <summary>Operand i, or null when the op was built without it.</summary>
     public Operand? Maybe(int i) => i < Inputs ? In(i) : null;
@@ -106,13 +121,14 @@ internal sealed class StepBuilder
     /// <summary>A scratch operand whose rows are whole 16 bytes.</summary>
     public Operand Padded(Shape shape)
     {
-        long stride = LaunchRule.RoundUp(shape.Last, 4);
-        return new Operand(Scratch(shape.Rows * stride * 4), stride, shape);
+        long stride = LaunchRule.RoundUp(shape.Last, 16 / Type.Bytes());
+        return new Operand(Scratch(shape.Rows * stride * Type.Bytes()), stride, shape, Type);
     }
 
     public void Add(IReadOnlyList<KernelLaunch> launches) => Launches.AddRange(launches);
 
     public void Add(KernelLaunch launch) => Launches.Add(launch);
 
-    private Operand At(Node node) => _at is not null ? _at(node) : new Operand(StandIn + ((ulong)(node.Id + 2) << 40), node.Shape.Last, node.Shape);
+    private Operand At(Node node) =>
+        _at is not null ? _at(node) : new Operand(StandIn + ((ulong)(node.Id + 2) << 40), node.Shape.Last, node.Shape, KernelDType.F32);
 }

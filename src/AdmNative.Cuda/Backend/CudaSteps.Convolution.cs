@@ -1,0 +1,93 @@
+using AdmNative.Core;
+
+namespace AdmNative.Cuda;
+
+// Convolutions and products of matrices.
+internal static partial class CudaSteps
+{
+    /// <summary>
+    /// A convolution or a product of matrices, which is one of 1x1. Rows that are not whole 16 bytes (images of three channels, the six of the head) pass
+    /// through scratch rows that are.
+    /// </summary>
+    private static void Convolution(StepBuilder b, int stride, int padH, int padW)
+    {
+        (Operand x, Operand y) = (b.In(0), b.Out);
+        bool residual = b.Has(3);
+        Operand from = Aligned(b, x, copy: true), to = Aligned(b, y, copy: false), addend = residual ? Aligned(b, b.In(3), copy: true) : default;
+        ConvShape shape = ShapeOf(b, x.Shape, stride, padH, padW) with
+        {
+            Bias = b.Has(2),
+            Residual = residual,
+            StrideX = RowStride(from),
+            StrideY = RowStride(to),
+            StrideResidual = residual ? RowStride(addend) : 0,
+        };
+        ConvPlan plan = ConvKernels.Plan(shape, b.Type, b.Limits);
+        b.Add(ConvKernels.Enqueue(plan, new ConvArguments(from.Address, b.Weight(1, WeightForm.Filters), to.Address)
+        {
+            Bias = b.Has(2) ? b.Vector(2) : 0,
+            Residual = addend.Address,
+            Workspace = b.Scratch(plan.WorkspaceBytes),
+        }));
+        if (to != y)
+        {
+            Copy(b, to, y);
+        }
+    }
+
+    /// <summary>dx from dy, w and perhaps an addend.</summary>
+    private static void InputGradient(StepBuilder b, int stride, int padH, int padW)
+    {
+        (Operand dy, Operand dx) = (b.In(0), b.Out);
+        bool added = b.Has(2);
+        Operand from = Aligned(b, dy, copy: true), to = Aligned(b, dx, copy: false), addend = added ? Aligned(b, b.In(2), copy: true) : default;
+        ConvShape shape = ShapeOf(b, dx.Shape, stride, padH, padW) with
+        {
+            Bias = false,
+            Residual = added,
+            StrideX = RowStride(to),
+            StrideY = RowStride(from),
+            StrideResidual = added ? RowStride(addend) : 0,
+        };
+        ConvPlan plan = ConvKernels.PlanInputGradient(shape, b.Type, b.Limits);
+        b.Add(ConvKernels.Enqueue(plan, new ConvArguments(from.Address, b.Weight(1, WeightForm.Flipped), to.Address)
+        {
+            Residual = addend.Address,
+            Workspace = b.Scratch(plan.WorkspaceBytes),
+        }));
+        if (to != dx)
+        {
+            Copy(b, to, dx);
+        }
+    }
+
+    /// <summary>The forward convolution of a step; x is its input.</summary>
+    private static ConvShape ShapeOf(StepBuilder b, Shape x, int stride, int padH, int padW)
+    {
+        Filters f = Filters.Of(b.Node.Inputs[1].Shape);
+        bool image = b.Node.Op is Conv2d or Conv2dInputGrad;
+        return f.R == f.S && f.R is 1 or 3 && padH == f.R / 2 && padW == f.R / 2 && (stride == 1 || (stride == 2 && f.R == 3))
+            ? new ConvShape(image ? x[0] : checked((int)x.Rows), image ? x[1] : 1, image ? x[2] : 1, f.C, f.K) { Side = f.R, Stride = stride }
+            : throw new NotSupportedException($"{b.Node.Op!.Name} on a cuda device is 3x3 with padding 1 and stride 1 or 2, or 1x1 with stride 1; node: {b.Node}");
+    }
+
+    /// <summary>A single row has no stride; 0 stands for a sound one.</summary>
+    private static long RowStride(Operand x) => x.Rows > 1 ? x.Stride : 0;
+
+    /// <summary>The operand itself if its rows are whole 16 bytes, else scratch rows that are, holding the same if wanted.</summary>
+    private static Operand Aligned(StepBuilder b, Operand x, bool copy)
+    {
+        if (x.Aligned)
+        {
+            return x;
+        }
+
+        Operand padded = b.Padded(x.Shape);
+        if (copy)
+        {
+            Copy(b, x, padded);
+        }
+
+        return padded;
+    }
+}
