@@ -10,7 +10,7 @@ internal sealed class CudaExecutable : IExecutable
     private readonly CudaParameters _parameters;
     private readonly bool _replay;
     private readonly ulong _arena;
-    private readonly KernelLaunch[][] _steps;
+    private readonly StepCall[][] _steps;
     private readonly double[] _seconds;
     private readonly Dictionary<string, InputSlot> _inputs = [];
     private readonly nint _start, _end;
@@ -20,7 +20,8 @@ internal sealed class CudaExecutable : IExecutable
     public CudaExecutable(Plan plan, CudaParameters parameters, bool replay)
     {
         (Plan, _parameters, _context, _replay) = (plan, parameters, parameters.Context, replay);
-        _steps = new KernelLaunch[plan.Steps.Count][];
+        _steps = new StepCall[plan.Steps.Count][];
+        Array.Fill(_steps, []);
         _seconds = new double[_steps.Length];
         _context.Retain();
         try
@@ -31,8 +32,14 @@ internal sealed class CudaExecutable : IExecutable
             {
                 PlanStep step = plan.Steps[i];
                 var builder = new StepBuilder(step.Node, _context.Limits, At, parameters, _arena + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes);
-                CudaSteps.Build(builder);
-                _steps[i] = [.. builder.Launches];
+                try
+                {
+                    CudaSteps.Build(builder);
+                }
+                finally
+                {
+                    _steps[i] = [.. builder.Calls]; // what a step that failed has made is disposed with the rest
+                }
             }
 
             foreach (Node node in plan.Graph.Inputs.Values)
@@ -57,7 +64,7 @@ internal sealed class CudaExecutable : IExecutable
     /// <inheritdoc/>
     public long ArenaBytes => Plan.ArenaBytes;
 
-    /// <summary>Launches of a run.</summary>
+    /// <summary>Launches of a run; a call of a library counts as one.</summary>
     public int LaunchCount => _steps.Sum(s => s.Length);
 
     /// <inheritdoc/>
@@ -177,6 +184,14 @@ internal sealed class CudaExecutable : IExecutable
         Destroy(_graph, driver.GraphDestroy);
         Destroy(_start, driver.EventDestroy);
         Destroy(_end, driver.EventDestroy);
+        foreach (StepCall[] step in _steps)
+        {
+            foreach (StepCall call in step)
+            {
+                call.Library?.Dispose();
+            }
+        }
+
         if (_arena != 0)
         {
             driver.MemFree(_arena);
@@ -230,9 +245,9 @@ internal sealed class CudaExecutable : IExecutable
     /// <summary>Loading a module is not allowed while a stream is captured, and not in a step's time.</summary>
     private void LoadModules()
     {
-        foreach (KernelLaunch launch in _steps.SelectMany(s => s))
+        foreach (StepCall call in _steps.SelectMany(s => s))
         {
-            _context.Library.Load(launch.Entry, launch.Shape);
+            call.Load(_context);
         }
     }
 
@@ -240,9 +255,9 @@ internal sealed class CudaExecutable : IExecutable
     {
         try
         {
-            foreach (KernelLaunch launch in _steps[step])
+            foreach (StepCall call in _steps[step])
             {
-                _context.Library.Launch(launch, _context.Stream);
+                call.Enqueue(_context);
             }
         }
         catch (CudaException e)

@@ -68,7 +68,8 @@ internal sealed class StepBuilder
 
     public DeviceLimits Limits { get; }
 
-    public List<KernelLaunch> Launches { get; } = [];
+    /// <summary>What the step does, in order.</summary>
+    public List<StepCall> Calls { get; } = [];
 
     /// <summary>Scratch bytes handed out so far.</summary>
     public long WorkspaceBytes { get; private set; }
@@ -125,9 +126,17 @@ internal sealed class StepBuilder
         return new Operand(Scratch(shape.Rows * stride * Type.Bytes()), stride, shape, Type);
     }
 
-    public void Add(IReadOnlyList<KernelLaunch> launches) => Launches.AddRange(launches);
+    public void Add(IReadOnlyList<KernelLaunch> launches)
+    {
+        foreach (KernelLaunch launch in launches)
+        {
+            Add(launch);
+        }
+    }
 
-    public void Add(KernelLaunch launch) => Launches.Add(launch);
+    public void Add(KernelLaunch launch) => Calls.Add(new StepCall(launch));
+
+    public void Add(LibraryCall call) => Calls.Add(new StepCall(default, call));
 
     private Operand At(Node node) =>
         _at is not null ? _at(node) : new Operand(StandIn + ((ulong)(node.Id + 2) << 40), node.Shape.Last, node.Shape, KernelDType.F32);
