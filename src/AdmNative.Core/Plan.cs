@@ -16,7 +16,7 @@ public enum Storage : byte
 }
 
 /// <summary>
-/// Address of a value. A value of shape [.., C] is a matrix of Rows x C whose row r starts at OffsetBytes + 4 * r * RowStride:
+/// Address of a value. A value of shape [.., C] is a matrix of Rows x C whose row r starts at OffsetBytes + s * r * RowStride, s bytes per stored element:
 /// a concatenated skip connection is two column ranges of one buffer, and a channel slice is a view. Graph inputs and
 /// outputs are dense.
 /// </summary>
@@ -24,11 +24,12 @@ public enum Storage : byte
 /// <param name="OffsetBytes">Byte offset of element 0 in the arena; 64-byte aligned unless the value is a view.</param>
 /// <param name="RowStride">Elements between neighbouring rows, at least the last dimension; equal to it when dense.</param>
 /// <param name="AliasOf">Id of the node whose buffer this value lies in (view, part of a concatenation, or operand it overwrites), or -1.</param>
-public sealed record ValueLayout(Storage Storage, long OffsetBytes, long RowStride, int AliasOf = -1);
+/// <param name="DType">Type of the elements in memory: the node's own, or f16 or bf16 for an f32 value where the backend stores it so.</param>
+public sealed record ValueLayout(Storage Storage, long OffsetBytes, long RowStride, int AliasOf = -1, DType DType = DType.F32);
 
 /// <summary>
 /// One line of a plan: an op to run. Pure views (reshape, planned concat, slices) have no step; where a Reshape,
-/// StopGradient or SliceChannels has one, it copies its operand, which may be strided, to a dense result. A ConcatChannels
+/// StopGradient or SliceChannels has one, it copies its operand, which may be strided or stored in another type, to a dense result. A ConcatChannels
 /// step copies the operands that are not <see cref="Plan.IsInPlacePart"/>.
 /// </summary>
 /// <param name="Node">The op and its operands; their addresses are in <see cref="Plan.Layouts"/>.</param>
@@ -67,7 +68,8 @@ public sealed class Plan
         Node part = concat.Inputs[i];
         ValueLayout whole = Layouts[concat.Id];
         ValueLayout layout = Layouts[part.Id];
-        return layout.Storage == Storage.Arena && layout.OffsetBytes == whole.OffsetBytes + (4 * FirstColumn(concat, i))
+        return layout.Storage == Storage.Arena && layout.DType == whole.DType
+            && layout.OffsetBytes == whole.OffsetBytes + (whole.DType.SizeBytes() * FirstColumn(concat, i))
             && (layout.RowStride == whole.RowStride || part.Shape.Rows <= 1);
     }
 
@@ -85,7 +87,7 @@ public sealed class Plan
     }
 
     /// <summary>
-    /// One line per step: op, result and operands with type, byte offset and row stride (only where rows are apart),
+    /// One line per step: op, result and operands with type, the type they are stored in if it is another, byte offset and row stride (only where rows are apart),
     /// workspace, scope. Values without a step (inputs, views) stand where they are read.
     /// </summary>
     public override string ToString()
@@ -125,7 +127,7 @@ public sealed class Plan
         {
             Storage.Parameter => $"{node.Name}:{node.Type}",
             Storage.None => $"%{node.Id}:{node.Type} unused",
-            _ => $"%{node.Id}:{node.Type}@{layout.OffsetBytes}"
+            _ => $"%{node.Id}:{node.Type}{(layout.DType == node.Type.DType ? "" : $" as {layout.DType}")}@{layout.OffsetBytes}"
                 + (layout.RowStride == node.Shape.Last ? "" : $"/{layout.RowStride}")
                 + (layout.AliasOf < 0 ? "" : $" in %{layout.AliasOf}"),
         };

@@ -7,7 +7,7 @@ namespace AdmNative.Core;
 /// <param name="Ops">One row per op name, most floating-point operations first, then most bytes.</param>
 /// <param name="Steps">Steps in the plan.</param>
 /// <param name="Flops">Floating-point operations of one run.</param>
-/// <param name="MovedBytes">Operands and results of all steps, each counted once per step: the least a run can touch.</param>
+/// <param name="MovedBytes">Operands and results of all steps as they are stored, each counted once per step: the least a run can touch.</param>
 /// <param name="ArenaBytes">Inputs, activations, outputs and workspaces.</param>
 /// <param name="ParameterBytes">Parameters the plan reads, as f32.</param>
 /// <param name="Seconds">Sum of the step times given; 0 without timing.</param>
@@ -50,7 +50,7 @@ public sealed record PlanReport(
             {
                 Steps = row.Steps + 1,
                 Flops = row.Flops + node.Op.Flops([.. node.Inputs.Select(i => i.Type)], node.Type),
-                MovedBytes = row.MovedBytes + Bytes(node) + node.Inputs.Sum(Bytes),
+                MovedBytes = row.MovedBytes + Bytes(plan, node) + node.Inputs.Sum(i => Bytes(plan, i)),
                 Seconds = row.Seconds + (stepSeconds?[s] ?? 0),
             };
         }
@@ -58,7 +58,7 @@ public sealed record PlanReport(
         Row[] sorted = [.. rows.Values.OrderByDescending(r => r.Flops).ThenByDescending(r => r.MovedBytes)
             .ThenBy(r => r.Op, StringComparer.Ordinal)];
         return new PlanReport(sorted, plan.Steps.Count, sorted.Sum(r => r.Flops), sorted.Sum(r => r.MovedBytes),
-            plan.ArenaBytes, parameters.Sum(Bytes), sorted.Sum(r => r.Seconds));
+            plan.ArenaBytes, parameters.Sum(p => Bytes(plan, p)), sorted.Sum(r => r.Seconds));
     }
 
     /// <summary>A table; with times, also the share of each op and its rate.</summary>
@@ -81,5 +81,5 @@ public sealed record PlanReport(
 
     private static string Format(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
-    private static long Bytes(Node node) => node.Shape.Elements * node.Type.DType.SizeBytes();
+    private static long Bytes(Plan plan, Node node) => node.Shape.Elements * plan.Layouts[node.Id].DType.SizeBytes();
 }

@@ -14,18 +14,19 @@ public static class Planner
         ArgumentNullException.ThrowIfNull(graph);
         options ??= new PlannerOptions();
         Check(graph, options);
-        Candidate free = Smallest(graph, options, early: true, belowBytes: long.MaxValue)!;
-        Candidate? copying = Smallest(graph, options, early: false, belowBytes: (long)(free.ArenaBytes / options.ZeroCopyGrowth));
+        DType[] stored = [.. graph.Nodes.Select(n => Stored(n, options))];
+        Candidate free = Smallest(graph, options, stored, early: true, belowBytes: long.MaxValue)!;
+        Candidate? copying = Smallest(graph, options, stored, early: false, belowBytes: (long)(free.ArenaBytes / options.ZeroCopyGrowth));
         return (copying ?? free).ToPlan(graph);
     }
 
     // Two orders are tried: as the graph has it, and with ops that free at least what they take pulled forward. The
     // second is used only if it needs less memory, since a model's own order is the one its author will look for.
-    private static Candidate? Smallest(Graph graph, PlannerOptions options, bool early, long belowBytes)
+    private static Candidate? Smallest(Graph graph, PlannerOptions options, DType[] stored, bool early, long belowBytes)
     {
-        var views = new PlannerViews(graph, options.AllowStrided, early);
+        var views = new PlannerViews(graph, options.AllowStrided, stored, early);
         Candidate? best = null;
-        foreach (List<Node> order in new[] { PlannerOrder.AsGiven(graph, views.Live), PlannerOrder.ShrinkingFirst(graph, views.Live) })
+        foreach (List<Node> order in new[] { PlannerOrder.AsGiven(graph, views.Live), PlannerOrder.ShrinkingFirst(graph, views.Live, stored) })
         {
             var lifetimes = new PlannerLifetimes(graph, views, order, options.WorkspaceBytes, options.AllowInPlace);
             if (ArenaPacker.Bound(lifetimes.Buffers, options.Alignment) < belowBytes) // else packing it is in vain
@@ -66,6 +67,15 @@ public static class Planner
         }
     }
 
+    private static DType Stored(Node node, PlannerOptions options)
+    {
+        DType own = node.Type.DType;
+        DType stored = node.Kind == NodeKind.Parameter ? own : options.StoredAs(node);
+        return stored == own || (own == DType.F32 && stored is DType.F16 or DType.BF16)
+            ? stored
+            : throw new ArgumentException($"plan: {node} cannot be stored as {stored}");
+    }
+
     /// <summary>One order with one choice of views, and the addresses that follow.</summary>
     private sealed record Candidate(PlannerViews Views, PlannerLifetimes Lifetimes, long[] Offsets, long ArenaBytes)
     {
@@ -78,9 +88,9 @@ public static class Planner
         }
 
         private ValueLayout LayoutOf(Node node) =>
-            node.Kind == NodeKind.Parameter ? new ValueLayout(Storage.Parameter, 0, node.Shape.Last)
-            : Lifetimes.BufferOf(node.Id) is not (int buffer and >= 0) ? new ValueLayout(Storage.None, 0, node.Shape.Last)
+            node.Kind == NodeKind.Parameter ? new ValueLayout(Storage.Parameter, 0, node.Shape.Last, -1, node.Type.DType)
+            : Lifetimes.BufferOf(node.Id) is not (int buffer and >= 0) ? new ValueLayout(Storage.None, 0, node.Shape.Last, -1, Views.Stored[node.Id])
             : new ValueLayout(
-                Storage.Arena, Offsets[buffer] + Views.BytesInRoot[node.Id], Views.RowStride[node.Id], Lifetimes.AliasOf[node.Id]);
+                Storage.Arena, Offsets[buffer] + Views.BytesInRoot[node.Id], Views.RowStride[node.Id], Lifetimes.AliasOf[node.Id], Views.Stored[node.Id]);
     }
 }

@@ -102,7 +102,7 @@ internal sealed class PlannerLifetimes
     }
 
     // The result may be written over operand i when the op says so, nothing reads that buffer afterwards, and both fill
-    // the same whole buffer. Other operands in the same buffer must be the same bytes and allow it as well.
+    // the same whole buffer with elements of one type. Other operands in the same buffer must be the same bytes and allow it as well.
     private void TakeOver(Node node, int step)
     {
         if (_views.Root[node.Id] != node.Id || node.Op is ConcatChannels or Reshape or StopGradient or SliceChannels)
@@ -113,7 +113,7 @@ internal sealed class PlannerLifetimes
         for (int i = 0; i < node.Inputs.Count; i++)
         {
             if (!node.Op!.InPlace(i) || !_allowInPlace(node, i) || !Fills(node.Inputs[i], out int root)
-                || _last[root] != step || Bytes(_graph.Nodes[root]) != Bytes(node))
+                || _views.Stored[node.Inputs[i].Id] != _views.Stored[node.Id] || _last[root] != step || Bytes(_graph.Nodes[root]) != Bytes(node))
             {
                 continue;
             }
@@ -156,5 +156,5 @@ internal sealed class PlannerLifetimes
         return root;
     }
 
-    private static long Bytes(Node node) => 4 * node.Shape.Elements;
+    private long Bytes(Node node) => node.Shape.Elements * _views.ElementBytes(node);
 }

@@ -16,6 +16,13 @@ public sealed record PlannerOptions
     public Func<Node, int, bool> AllowInPlace { get; init; } = static (_, _) => true;
 
     /// <summary>
+    /// In which type a value lies in the arena; the node's own unless the backend says otherwise. An f32 value may be stored as f16 or bf16: that is the
+    /// backend's decision, the graph stays f32. A view, the columns of a concatenation and a result that overwrites an operand have the type of what they
+    /// lie in; where types differ the planner leaves a step that copies.
+    /// </summary>
+    public Func<Node, DType> StoredAs { get; init; } = static n => n.Type.DType;
+
+    /// <summary>
     /// Concatenations stay free of copies while the arena is at most this many times what it would be if only the last
     /// part of each were born in place; infinity: always. A skip connection born in place keeps the room of its other half
     /// reserved from then on: at inference ADM-64 would take 48.8 MB instead of 34.7, to spare copies that are 4 % of the

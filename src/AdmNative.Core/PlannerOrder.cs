@@ -11,7 +11,7 @@ internal static class PlannerOrder
     /// The order of the graph, except that an op which ends the life of at least as many bytes as it produces runs as
     /// soon as its operands exist.
     /// </summary>
-    public static List<Node> ShrinkingFirst(Graph graph, bool[] live)
+    public static List<Node> ShrinkingFirst(Graph graph, bool[] live, DType[] stored)
     {
         List<Node> given = AsGiven(graph, live);
         var users = new List<Node>?[graph.Nodes.Count];
@@ -44,7 +44,7 @@ internal static class PlannerOrder
             bool due = true; // the first is next in the given order; those it makes ready may follow at once
             while (ready.TryDequeue(out Node? next))
             {
-                if (done[next.Id] || (!due && !Shrinks(next, readers)))
+                if (done[next.Id] || (!due && !Shrinks(next, readers, stored)))
                 {
                     continue;
                 }
@@ -70,7 +70,7 @@ internal static class PlannerOrder
         return order;
     }
 
-    private static bool Shrinks(Node node, int[] readers)
+    private static bool Shrinks(Node node, int[] readers, DType[] stored)
     {
         long freed = 0;
         for (int i = 0; i < node.Inputs.Count; i++)
@@ -78,10 +78,12 @@ internal static class PlannerOrder
             Node operand = node.Inputs[i];
             if (operand.Kind == NodeKind.Op && readers[operand.Id] == 1)
             {
-                freed += operand.Shape.Elements;
+                freed += Bytes(operand);
             }
         }
 
-        return node.Shape.Elements <= freed;
+        return Bytes(node) <= freed;
+
+        long Bytes(Node value) => value.Shape.Elements * stored[value.Id].SizeBytes();
     }
 }

@@ -2,7 +2,8 @@ namespace AdmNative.Core;
 
 /// <summary>
 /// Which values live inside another value's buffer, decided from the graph's structure alone, before any order or address:
-/// parts born inside the concatenation that joins them, then reshapes, slices and stop-gradients of what is there.
+/// parts born inside the concatenation that joins them, then reshapes, slices and stop-gradients of what is there. Only
+/// values of one stored type share a buffer so.
 /// </summary>
 internal sealed class PlannerViews
 {
@@ -14,15 +15,17 @@ internal sealed class PlannerViews
 
     /// <param name="graph">The graph.</param>
     /// <param name="allowStrided">See <see cref="PlannerOptions.AllowStrided"/>.</param>
+    /// <param name="stored">Type of each node in the arena, by id.</param>
     /// <param name="early">
     /// Whether a concatenation's buffer may exist from its first part on. If not, only its last part is born in place,
     /// the others are copied: less memory while a skip connection waits for its other half.
     /// </param>
-    public PlannerViews(Graph graph, Func<Node, bool> allowStrided, bool early = true)
+    public PlannerViews(Graph graph, Func<Node, bool> allowStrided, DType[] stored, bool early = true)
     {
         int count = graph.Nodes.Count;
         _graph = graph;
         _allowStrided = allowStrided;
+        Stored = stored;
         Live = DeadNodes.Live(graph);
         Base = new int[count];
         Root = new int[count];
@@ -77,6 +80,12 @@ internal sealed class PlannerViews
     /// <summary>Elements between rows.</summary>
     public long[] RowStride { get; }
 
+    /// <summary>Type of each node in the arena.</summary>
+    public DType[] Stored { get; }
+
+    /// <summary>Bytes per stored element.</summary>
+    public int ElementBytes(Node node) => Stored[node.Id].SizeBytes();
+
     /// <summary>Does the op need a step? Views and concatenations with all parts in place do not.</summary>
     public bool[] Runs { get; }
 
@@ -85,12 +94,12 @@ internal sealed class PlannerViews
 
     private void PlaceParts(Node concat, bool early)
     {
-        Node[] parts = [.. concat.Inputs.Where(CanBeBornInPlace).Distinct()];
+        Node[] parts = [.. concat.Inputs.Where(p => Stored[p.Id] == Stored[concat.Id] && CanBeBornInPlace(p)).Distinct()];
         int last = parts.Select(p => p.Id).DefaultIfEmpty().Max();
         foreach (Node part in early ? parts : parts.Where(p => p.Id == last))
         {
             Base[part.Id] = concat.Id;
-            _bytesInBase[part.Id] = 4 * Plan.FirstColumn(concat, IndexOf(part));
+            _bytesInBase[part.Id] = ElementBytes(concat) * Plan.FirstColumn(concat, IndexOf(part));
             RowStride[part.Id] = part.Shape.Rows <= 1 ? part.Shape.Last : concat.Shape.Last;
         }
 
@@ -139,7 +148,7 @@ internal sealed class PlannerViews
     private bool TryView(Node node)
     {
         Node source = node.Op is Reshape or StopGradient or SliceChannels ? node.Inputs[0] : node;
-        if (source == node || source.Kind == NodeKind.Parameter)
+        if (source == node || source.Kind == NodeKind.Parameter || Stored[source.Id] != Stored[node.Id])
         {
             return false;
         }
@@ -157,7 +166,7 @@ internal sealed class PlannerViews
         }
 
         Base[node.Id] = source.Id;
-        _bytesInBase[node.Id] = node.Op is SliceChannels slice ? 4L * slice.Begin : 0;
+        _bytesInBase[node.Id] = node.Op is SliceChannels slice ? (long)ElementBytes(node) * slice.Begin : 0;
         return true;
     }
 
@@ -166,7 +175,7 @@ internal sealed class PlannerViews
         long column = 0;
         foreach (Node part in concat.Inputs)
         {
-            if (Base[part.Id] != concat.Id || _bytesInBase[part.Id] != 4 * column)
+            if (Base[part.Id] != concat.Id || _bytesInBase[part.Id] != ElementBytes(concat) * column)
             {
                 return false;
             }

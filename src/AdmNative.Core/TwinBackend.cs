@@ -12,7 +12,7 @@ public sealed class TwinBackend : IBackend
     private readonly DType _precision;
 
     /// <summary>A backend of the given arithmetic.</summary>
-    /// <param name="precision">F32 or F64. Offsets stay the plan's: in f64 each 4-byte cell of the arena holds a double.</param>
+    /// <param name="precision">F32 or F64. Offsets stay the plan's: the arena has a number for every two bytes of it, and an element is held by its first.</param>
     /// <param name="options">What to tell the planner; strided everywhere and no workspace by default.</param>
     public TwinBackend(DType precision = DType.F64, PlannerOptions? options = null)
     {

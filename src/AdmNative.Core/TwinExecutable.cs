@@ -3,9 +3,14 @@ using System.Numerics;
 
 namespace AdmNative.Core;
 
-/// <summary>A plan replayed by twins: operands are gathered from their arena rows, the result is scattered back.</summary>
+/// <summary>
+/// A plan replayed by twins: operands are gathered from their arena rows, the result is scattered back. Values are not rounded to the type they are stored
+/// in, but take its room: a number stands for every two bytes of the arena, and an element of four fills its second with NaN.
+/// </summary>
 internal sealed class TwinExecutable<T> : IExecutable where T : unmanaged, IFloatingPointIeee754<T>
 {
+    private const int CellBytes = 2;
+
     private readonly T[] _arena;
     private readonly Dictionary<string, HostArray<T>> _inputs = [];
     private readonly Dictionary<Node, HostArray<T>> _parameters = [];
@@ -15,7 +20,7 @@ internal sealed class TwinExecutable<T> : IExecutable where T : unmanaged, IFloa
     public TwinExecutable(Plan plan, TwinParameters parameters)
     {
         Plan = plan;
-        _arena = new T[plan.ArenaBytes / 4];
+        _arena = new T[plan.ArenaBytes / CellBytes];
         _stepSeconds = new double[plan.Steps.Count];
         foreach (Node node in plan.Graph.Parameters.Values)
         {
@@ -93,7 +98,7 @@ internal sealed class TwinExecutable<T> : IExecutable where T : unmanaged, IFloa
 
     private void Run(PlanStep step)
     {
-        _arena.AsSpan((int)(step.WorkspaceOffsetBytes / 4), (int)((step.WorkspaceBytes + 3) / 4)).Fill(T.NaN);
+        _arena.AsSpan((int)(step.WorkspaceOffsetBytes / CellBytes), (int)((step.WorkspaceBytes + CellBytes - 1) / CellBytes)).Fill(T.NaN);
         HostArray<T>[] operands = [.. step.Node.Inputs.Select(Gather)];
         if (step.Node.Op is ConcatChannels)
         {
@@ -101,8 +106,7 @@ internal sealed class TwinExecutable<T> : IExecutable where T : unmanaged, IFloa
             {
                 if (!Plan.IsInPlacePart(step.Node, i))
                 {
-                    ValueLayout whole = Plan.Layouts[step.Node.Id];
-                    Scatter(operands[i], (whole.OffsetBytes / 4) + Core.Plan.FirstColumn(step.Node, i), whole.RowStride);
+                    Scatter(operands[i], Plan.Layouts[step.Node.Id], Core.Plan.FirstColumn(step.Node, i));
                 }
             }
 
@@ -123,28 +127,32 @@ internal sealed class TwinExecutable<T> : IExecutable where T : unmanaged, IFloa
 
         ValueLayout layout = Plan.Layouts[node.Id];
         var value = new HostArray<T>(node.Shape);
-        int columns = node.Shape.Last;
+        int columns = node.Shape.Last, cells = layout.DType.SizeBytes() / CellBytes;
         for (int r = 0; r < node.Shape.Rows; r++)
         {
-            _arena.AsSpan((int)((layout.OffsetBytes / 4) + (r * layout.RowStride)), columns)
-                .CopyTo(value.Data.AsSpan(r * columns));
+            long cell = (layout.OffsetBytes / CellBytes) + (r * layout.RowStride * cells);
+            for (int c = 0; c < columns; c++, cell += cells)
+            {
+                value.Data[(r * columns) + c] = _arena[cell];
+            }
         }
 
         return value;
     }
 
-    private void Scatter(Node node, HostArray<T> value)
-    {
-        ValueLayout layout = Plan.Layouts[node.Id];
-        Scatter(value, layout.OffsetBytes / 4, layout.RowStride);
-    }
+    private void Scatter(Node node, HostArray<T> value) => Scatter(value, Plan.Layouts[node.Id], 0);
 
-    private void Scatter(HostArray<T> value, long offset, long rowStride)
+    private void Scatter(HostArray<T> value, ValueLayout layout, long column)
     {
-        int columns = value.Shape.Last;
+        int columns = value.Shape.Last, cells = layout.DType.SizeBytes() / CellBytes;
         for (int r = 0; r < value.Shape.Rows; r++)
         {
-            value.Data.AsSpan(r * columns, columns).CopyTo(_arena.AsSpan((int)(offset + (r * rowStride))));
+            long cell = (layout.OffsetBytes / CellBytes) + (((r * layout.RowStride) + column) * cells);
+            for (int c = 0; c < columns; c++, cell += cells)
+            {
+                _arena.AsSpan((int)cell, cells).Fill(T.NaN);
+                _arena[cell] = value.Data[(r * columns) + c];
+            }
         }
     }
 

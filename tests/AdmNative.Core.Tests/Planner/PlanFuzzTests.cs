@@ -62,6 +62,12 @@ public sealed class PlanFuzzTests
             _ => n => ((n.Id * 31) + seed) % 4 > 0,
         },
         Alignment = seed % 5 == 0 ? 256 : 64,
+        StoredAs = (seed % 4) switch
+        {
+            0 or 1 => static n => n.Type.DType,
+            2 => static n => n.Kind == NodeKind.Op && n.Type.DType == DType.F32 ? DType.F16 : n.Type.DType,
+            _ => n => n.Kind == NodeKind.Op && n.Type.DType == DType.F32 && ((n.Id * 13) + seed) % 3 > 0 ? DType.BF16 : n.Type.DType,
+        },
         ZeroCopyGrowth = seed % 7 == 0 ? 1 : seed % 7 == 1 ? 1.1 : double.PositiveInfinity,
     };
 
@@ -99,6 +105,8 @@ public sealed class PlanFuzzTests
                 : node.Kind == NodeKind.Input || live[node.Id] ? Storage.Arena : Storage.None, layout.Storage);
             if (layout.Storage == Storage.Arena)
             {
+                Assert.Equal(options.StoredAs(node), layout.DType);
+                Assert.True(layout.AliasOf < 0 || plan.Layouts[layout.AliasOf].DType == layout.DType, $"seed {seed}: {node} lies in another type");
                 Assert.True(layout.RowStride >= node.Shape.Last);
                 Assert.True(layout.AliasOf >= 0 || layout.OffsetBytes % options.Alignment == 0, $"seed {seed}: {node} at {layout.OffsetBytes}");
                 Assert.InRange(layout.OffsetBytes, 0, plan.ArenaBytes);
@@ -135,7 +143,7 @@ public sealed class PlanFuzzTests
 
     private static void CheckSize(Plan plan, PlannerOptions options, int seed)
     {
-        long naive = plan.Graph.Nodes.Where(n => plan.Layouts[n.Id].Storage == Storage.Arena).Sum(n => Round(4 * n.Shape.Elements))
+        long naive = plan.Graph.Nodes.Where(n => plan.Layouts[n.Id].Storage == Storage.Arena).Sum(n => Round(plan.Layouts[n.Id].DType.SizeBytes() * n.Shape.Elements))
             + plan.Steps.Sum(s => Round(s.WorkspaceBytes));
         Assert.True(plan.ArenaBytes <= naive, $"seed {seed}: {plan.ArenaBytes} bytes where one buffer per value takes {naive}");
 
@@ -199,7 +207,7 @@ public sealed class PlanFuzzTests
     private static long End(Plan plan, Node node)
     {
         ValueLayout layout = plan.Layouts[node.Id];
-        return layout.OffsetBytes + (4 * (((node.Shape.Rows - 1) * layout.RowStride) + node.Shape.Last));
+        return layout.OffsetBytes + (layout.DType.SizeBytes() * (((node.Shape.Rows - 1) * layout.RowStride) + node.Shape.Last));
     }
 
     private static bool IsDense(Plan plan, Node node) =>

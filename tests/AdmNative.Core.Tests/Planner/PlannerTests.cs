@@ -25,6 +25,69 @@ public sealed class PlannerTests
     }
 
     [Fact]
+    public void Half_stored_values_take_half_the_bytes_and_their_columns_lie_as_close()
+    {
+        Node x = _graph.Input("x", [2, 4, 4, 3]);
+        Node skip = _graph.Scale(x, 2);
+        Node h = Linear(_graph.Silu(skip), 5);
+        Node joined = _graph.ConcatChannels(h, skip);
+        Node cut = _graph.SliceChannels(joined, 1, 4);
+        _graph.Output("y", Linear(joined, 2));
+        _graph.Output("z", Linear(cut, 2));
+
+        Plan plan = Right(s_zeroCopy with { StoredAs = Half });
+
+        Assert.DoesNotContain(plan.Steps, s => s.Node.Op is ConcatChannels or SliceChannels);
+        ValueLayout whole = plan.Layouts[joined.Id];
+        Assert.Equal(DType.F16, whole.DType);
+        Assert.Equal(new ValueLayout(Storage.Arena, whole.OffsetBytes + 10, 8, joined.Id, DType.F16), plan.Layouts[skip.Id]);
+        Assert.Equal(new ValueLayout(Storage.Arena, whole.OffsetBytes + 2, 8, joined.Id, DType.F16), plan.Layouts[cut.Id]);
+        Assert.Equal(DType.F32, plan.Layouts[x.Id].DType);
+        Assert.Contains($"%{joined.Id}:f32[2,4,4,8] as F16@{whole.OffsetBytes}", plan.ToString(), StringComparison.Ordinal);
+        Assert.True(plan.ArenaBytes < Right().ArenaBytes);
+
+        DType Half(Node n) => _graph.Outputs.Any(o => o.Node == n) || n.Kind != NodeKind.Op ? n.Type.DType : DType.F16;
+    }
+
+    [Fact]
+    public void Values_of_two_types_share_no_view_no_columns_and_no_buffer()
+    {
+        Node x = _graph.Input("x", [2, 4, 4, 4]);
+        Node a = _graph.Silu(x); // half
+        Node view = _graph.Reshape(a, [2, 16, 4]);
+        Node b = _graph.Scale(a, 2);
+        Node joined = _graph.ConcatChannels(a, b); // half
+        Node part = _graph.SliceChannels(joined, 0, 4);
+        Node c = _graph.Silu(_graph.Scale(part, 3));
+        _graph.Output("v", _graph.Scale(view, 2));
+        _graph.Output("y", c);
+
+        Assert.DoesNotContain(Right().Steps, s => s.Node.Op is Reshape or SliceChannels or ConcatChannels);
+        Plan mixed = Right(s_zeroCopy with { StoredAs = n => n == a || n == joined ? DType.BF16 : n.Type.DType });
+
+        Assert.Contains(mixed.Steps, s => s.Node == view);
+        Assert.Contains(mixed.Steps, s => s.Node == part);
+        Assert.Contains(mixed.Steps, s => s.Node == joined);
+        Assert.Equal([true, false], [mixed.IsInPlacePart(joined, 0), mixed.IsInPlacePart(joined, 1)]);
+        Assert.Equal(-1, mixed.Layouts[view.Id].AliasOf);
+        Assert.Equal(-1, mixed.Layouts[part.Id].AliasOf);
+    }
+
+    [Fact]
+    public void A_result_of_another_type_does_not_overwrite_its_operand()
+    {
+        Node x = _graph.Input("x", [2, 8]);
+        Node a = _graph.Scale(x, 2);
+        Node b = _graph.Silu(a);
+        _graph.Output("y", _graph.Scale(b, 3));
+        Assert.Equal(a.Id, Right().Layouts[b.Id].AliasOf);
+        Plan mixed = Right(s_zeroCopy with { StoredAs = n => n == b ? DType.F16 : n.Type.DType });
+        Assert.Equal(-1, mixed.Layouts[b.Id].AliasOf);
+        Plan all = Right(s_zeroCopy with { StoredAs = n => n == a || n == b ? DType.F16 : n.Type.DType });
+        Assert.Equal(a.Id, all.Layouts[b.Id].AliasOf);
+    }
+
+    [Fact]
     public void Without_strides_every_part_is_copied()
     {
         Node x = _graph.Input("x", [2, 4, 4, 3]);
@@ -292,8 +355,9 @@ public sealed class PlannerTests
             Graph graph = Passes.Optimize(TinyNetworks.UNet(batch, 8, 8));
             TinyNetworks.AddGradients(graph, "eps", [graph.Inputs["x"], .. graph.Parameters.Values]);
             graph = Passes.Optimize(graph);
-            var views = new PlannerViews(graph, static _ => true);
-            long bound = new[] { PlannerOrder.AsGiven(graph, views.Live), PlannerOrder.ShrinkingFirst(graph, views.Live) }
+            DType[] stored = [.. graph.Nodes.Select(n => n.Type.DType)];
+            var views = new PlannerViews(graph, static _ => true, stored);
+            long bound = new[] { PlannerOrder.AsGiven(graph, views.Live), PlannerOrder.ShrinkingFirst(graph, views.Live, stored) }
                 .Min(order => ArenaPacker.Bound(new PlannerLifetimes(graph, views, order, static _ => 0).Buffers, 64));
             Plan plan = Planner.Plan(graph, s_zeroCopy);
             Assert.InRange(plan.ArenaBytes, bound, bound * 1.05);
@@ -313,6 +377,7 @@ public sealed class PlannerTests
         var one = new Graph();
         one.Output("y", one.Silu(one.Input("x", [2])));
         Assert.Contains("-1 bytes of workspace", Refusal(one, new PlannerOptions { WorkspaceBytes = static _ => -1 }), StringComparison.Ordinal);
+        Assert.Contains("cannot be stored as I8", Refusal(one, new PlannerOptions { StoredAs = static _ => DType.I8 }), StringComparison.Ordinal);
     }
 
     [Fact]
