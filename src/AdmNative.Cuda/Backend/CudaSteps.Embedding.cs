@@ -17,4 +17,11 @@ internal static partial class CudaSteps
         EmbedPlan plan = EmbedKernels.Plan(new EmbedShape(EmbedOp.Label, b.Out.Samples, table[1], table[0]), b.Type, b.Limits);
         b.Add(EmbedKernels.EnqueueLabel(plan, b.In(1).Address, b.In(0).Address, 0, 0, b.Out.Address));
     }
+
+    private static void LabelsGrad(StepBuilder b, int classes)
+    {
+        Operand dy = b.In(1);
+        EmbedPlan plan = EmbedKernels.Plan(new EmbedShape(EmbedOp.LabelGrad, dy.Samples, dy.Columns, classes), b.Type, b.Limits);
+        b.Add(EmbedKernels.EnqueueLabelGrad(plan, b.InF32(0).Address, dy.Address, b.OutF32.Address));
+    }
 }

@@ -16,11 +16,11 @@ internal static partial class CudaSteps
 
     /// <summary>May operands and result be ranges of columns of wider rows?</summary>
     public static bool AllowStrided(Node node) =>
-        node.Op is not (Attention or AttentionGrad or TimestepEmbedding or Embedding)
+        node.Op is not (Attention or AttentionGrad or TimestepEmbedding or Embedding or EmbeddingGrad or Dropout) && !IsLoss(node.Op!)
         && node.Shape.Last % 4 == 0 && node.Inputs.All(i => i.Kind == NodeKind.Parameter || i.Shape.Last % 4 == 0);
 
     /// <summary>May the result lie where operand i is?</summary>
-    public static bool AllowInPlace(Node node, int i) => node.Op is not (GroupNorm or Linear or Conv2d) || (i == 3 && node.Op is not GroupNorm);
+    public static bool AllowInPlace(Node node, int i) => node.Op is not (GroupNorm or Linear or Conv2d or MsePerSampleGrad) || (i == 3 && node.Op is Linear or Conv2d);
 
     /// <summary>The launches of an op.</summary>
     /// <exception cref="NotSupportedException">There is no kernel for the op.</exception>
@@ -35,6 +35,7 @@ internal static partial class CudaSteps
             case ReluGrad: Eltwise(b, EltwiseOp.ReluGrad); break;
             case Add: Eltwise(b, EltwiseOp.Sum); break;
             case Scale op: Eltwise(b, EltwiseOp.Scale, op.Factor); break;
+            case Dropout op: Drop(b, op); break;
             case StopGradient or Reshape: Copy(b, b.In(0) with { Shape = b.Out.Shape }, b.Out); break;
 
             // layout
@@ -48,6 +49,7 @@ internal static partial class CudaSteps
             // embeddings
             case TimestepEmbedding op: Timesteps(b, op); break;
             case Embedding: Labels(b); break;
+            case EmbeddingGrad op: LabelsGrad(b, op.Classes); break;
 
             // linear algebra
             case Linear: Convolution(b, 1, 0, 0); break;
@@ -78,10 +80,23 @@ internal static partial class CudaSteps
             case DdimStep: Sample(b, new(SamplerPass.Ddim, MeanKind.StartX, default, false), b.In(0), null, b.In(1), b.In(2), b.Maybe(3)); break;
             case DdimReverseStep: Sample(b, new(SamplerPass.Reverse, MeanKind.StartX, default, false), b.In(0), null, b.In(1), b.In(2)); break;
 
+            // losses and guidance
+            case LogSoftmaxSelect: Select(b, gradient: false); break;
+            case LogSoftmaxSelectGrad: Select(b, gradient: true); break;
+            case MsePerSample: Error(b, gradient: false); break;
+            case MsePerSampleGrad op: Error(b, gradient: true, op.Side); break;
+            case VlbPerSample op: Bound(b, op.Mean, op.Variance, op.Clip); break;
+            case VlbPerSampleGrad op: Bound(b, op.Mean, op.Variance, op.Clip, op.Side); break;
+            case MeanPerSample: Mean(b); break;
+            case BroadcastPerSample op: Broadcast(b, op.Factor); break;
+
             case Op op: throw new NotSupportedException($"the cuda device has no kernel for {op.Name}; node: {b.Node}");
             default: throw new ArgumentException($"not an op: {b.Node}");
         }
     }
+
+    private static bool IsLoss(Op op) =>
+        op is LogSoftmaxSelect or LogSoftmaxSelectGrad or MsePerSample or MsePerSampleGrad or VlbPerSample or VlbPerSampleGrad or MeanPerSample or BroadcastPerSample;
 
     private static void Eltwise(StepBuilder b, EltwiseOp op, double factor = 1)
     {
@@ -90,6 +105,13 @@ internal static partial class CudaSteps
         bool unaligned = x.Address % 16 != 0 || y.Address % 16 != 0 || second?.Address % 16 > 0;
         var shape = new EltwiseShape(op, y.Rows, y.Columns) { StrideA = x.Stride, StrideB = second?.Stride ?? 0, StrideY = y.Stride, Unaligned = unaligned };
         b.Add(EltwiseKernels.Enqueue(EltwiseKernels.Plan(shape, b.Type, b.Limits), x.Address, second?.Address ?? 0, y.Address, factor));
+    }
+
+    /// <summary>The mask is a function of the element's number, so rows have no gaps.</summary>
+    private static void Drop(StepBuilder b, Dropout op)
+    {
+        DropoutPlan plan = DropoutKernels.Plan(b.Out.Shape.Elements, b.Type, op.Probability, op.Stream, b.Limits);
+        b.Add(DropoutKernels.Enqueue(plan, b.In(0).Address, b.InF32(1).Address, b.Out.Address));
     }
 
     /// <summary>Rows from one place to another.</summary>
@@ -101,7 +123,7 @@ internal static partial class CudaSteps
             StrideY = to.Stride,
             Unaligned = from.Address % 16 != 0 || to.Address % 16 != 0,
         };
-        b.Add(EltwiseKernels.Enqueue(EltwiseKernels.Plan(shape, b.Type, b.Limits), from.Address, 0, to.Address));
+        b.Add(EltwiseKernels.Enqueue(EltwiseKernels.Plan(shape, to.Type, b.Limits), from.Address, 0, to.Address));
     }
 
     /// <summary>Operands that were not born in their columns are copied there.</summary>
