@@ -43,14 +43,14 @@ public sealed record PlanReport(
         var parameters = new HashSet<Node>();
         for (int s = 0; s < plan.Steps.Count; s++)
         {
-            Node node = plan.Steps[s].Node;
-            parameters.UnionWith(node.Inputs.Where(i => i.Kind == NodeKind.Parameter));
-            Row row = rows.GetValueOrDefault(node.Op!.Name) ?? new Row(node.Op.Name, 0, 0, 0, 0);
+            parameters.UnionWith(plan.Steps[s].Node.Inputs.Where(i => i.Kind == NodeKind.Parameter));
+            Row step = CostOf(plan, s);
+            Row row = rows.GetValueOrDefault(step.Op) ?? new Row(step.Op, 0, 0, 0, 0);
             rows[row.Op] = row with
             {
                 Steps = row.Steps + 1,
-                Flops = row.Flops + node.Op.Flops([.. node.Inputs.Select(i => i.Type)], node.Type),
-                MovedBytes = row.MovedBytes + Bytes(plan, node) + node.Inputs.Sum(i => Bytes(plan, i)),
+                Flops = row.Flops + step.Flops,
+                MovedBytes = row.MovedBytes + step.MovedBytes,
                 Seconds = row.Seconds + (stepSeconds?[s] ?? 0),
             };
         }
@@ -59,6 +59,14 @@ public sealed record PlanReport(
             .ThenBy(r => r.Op, StringComparer.Ordinal)];
         return new PlanReport(sorted, plan.Steps.Count, sorted.Sum(r => r.Flops), sorted.Sum(r => r.MovedBytes),
             plan.ArenaBytes, parameters.Sum(p => Bytes(plan, p)), sorted.Sum(r => r.Seconds));
+    }
+
+    /// <summary>The row of one step, without a time.</summary>
+    public static Row CostOf(Plan plan, int step)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        Node node = plan.Steps[step].Node;
+        return new Row(node.Op!.Name, 1, node.Op.Flops([.. node.Inputs.Select(i => i.Type)], node.Type), Bytes(plan, node) + node.Inputs.Sum(i => Bytes(plan, i)), 0);
     }
 
     /// <summary>A table; with times, also the share of each op and its rate.</summary>

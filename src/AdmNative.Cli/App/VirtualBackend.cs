@@ -25,6 +25,30 @@ internal sealed class VirtualBackend : IBackend
 
     public IExecutable Load(Plan plan, IParameters parameters) => _backend.Load(plan, parameters);
 
+    /// <summary>
+    /// Runs with counters and, if wanted, all checks on; slow, since nothing is compiled. Gives the launches' reports in order, without their counts per line.
+    /// </summary>
+    public IReadOnlyList<(string Kernel, Counters Counters, IReadOnlyList<Finding> Findings)> Count(Action run, Checks checks)
+    {
+        var launches = new List<(string, Counters, IReadOnlyList<Finding>)>();
+        void Keep(LaunchReport report) => launches.Add((report.Kernel, report.Counters, report.Findings));
+        LaunchOptions before = _driver.LaunchOptions;
+        _driver.LaunchOptions = before with { Checks = checks, Counters = true };
+        _driver.Launched += Keep;
+        try
+        {
+            run();
+        }
+        finally
+        {
+            _driver.Launched -= Keep;
+            _driver.LaunchOptions = before;
+            _driver.ClearReports();
+        }
+
+        return launches;
+    }
+
     public void Dispose()
     {
         _backend.Dispose();

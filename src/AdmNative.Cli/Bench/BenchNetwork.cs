@@ -1,34 +1,31 @@
 using System.Diagnostics;
 using AdmNative.Core;
+using AdmNative.Cuda;
 using AdmNative.Diffusion;
+using AdmNative.VirtualGpu;
 
 namespace AdmNative.Cli;
 
-/// <summary>One network on one device, ready to be timed: forward, or forward and backward with a gradient for every weight.</summary>
+/// <summary>One piece of work on one device, ready to be timed and counted.</summary>
 internal sealed class BenchNetwork : IDisposable
 {
     private readonly IParameters _parameters;
     private readonly IExecutable _run;
 
     /// <param name="backend">Device.</param>
-    /// <param name="config">The network; an <see cref="UNetConfig"/>.</param>
-    /// <param name="batch">Images per run.</param>
-    /// <param name="train">Also compute the gradient of sum(out * w) for every weight.</param>
-    public BenchNetwork(IBackend backend, UNetConfig config, int batch, bool train)
+    /// <param name="work">What runs.</param>
+    public BenchNetwork(IBackend backend, BenchWork work)
     {
-        Graph graph = Passes.Optimize(Forward(config, batch));
-        if (train)
-        {
-            AddBackward(graph);
-            graph = Passes.Optimize(graph);
-        }
-
+        Graph graph = Passes.Optimize(work.Graph);
+        Work = work;
         Plan = backend.Plan(graph);
         _parameters = backend.LoadParameters(graph.Parameters, new UniformWeights(graph.Parameters));
         _run = backend.Load(Plan, _parameters);
         ParameterBytes = _parameters.Bytes;
-        Fill(graph, batch);
+        Fill(graph);
     }
+
+    public BenchWork Work { get; }
 
     public Plan Plan { get; }
 
@@ -64,48 +61,42 @@ internal sealed class BenchNetwork : IDisposable
         return PlanReport.Of(Plan, perRun);
     }
 
+    /// <summary>Kernels of a run; null where the device does not count them.</summary>
+    public int? Launches => (_run as ICudaExecutable)?.StepLaunches.Sum();
+
+    /// <summary>Counters of one run on the virtual device, per op.</summary>
+    public CountedRun Count(VirtualBackend device, Checks checks)
+    {
+        _run.Timing = true; // step by step, in the plan's order
+        var launches = device.Count(_run.Run, checks);
+        _run.Timing = false;
+        return CountedRun.Of(Plan, ((ICudaExecutable)_run).StepLaunches, launches);
+    }
+
     public void Dispose()
     {
         _run.Dispose();
         _parameters.Dispose();
     }
 
-    private static Graph Forward(UNetConfig config, int batch)
-    {
-        var graph = new Graph();
-        Node x = graph.Input("x", [batch, config.ImageSize, config.ImageSize, config.StemChannels]);
-        Node t = graph.Input("t", [batch]);
-        Node? y = config.NumClasses is null ? null : graph.Input("y", new TensorType(DType.I32, [batch]));
-        graph.Output("out", UNet.Build(graph, config, x, t, y));
-        return graph;
-    }
-
-    private static void AddBackward(Graph graph)
-    {
-        Node output = graph.Outputs.Single(o => o.Name == "out").Node;
-        Node seed = graph.Input("w", output.Shape);
-        Node[] weights = [.. graph.Parameters.Values];
-        Node[] gradients = Gradients.Add(graph, [(output, seed)], weights);
-        for (int i = 0; i < weights.Length; i++)
-        {
-            graph.Output($"grad.{weights[i].Name}", gradients[i]);
-        }
-    }
-
-    private void Fill(Graph graph, int batch)
+    private void Fill(Graph graph)
     {
         foreach ((string name, Node node) in graph.Inputs)
         {
             if (node.Type.DType == DType.I32)
             {
-                _run.SetInput(name, new int[batch]);
+                _run.SetInput(name, new int[node.Shape.Elements]);
                 continue;
             }
 
             var values = new float[node.Shape.Elements];
-            if (name == "t")
+            if (name is InputNames.T or InputNames.ClassifierT)
             {
                 Array.Fill(values, 500f);
+            }
+            else if (name == InputNames.Coefficients)
+            {
+                Array.Fill(values, 0.5f);
             }
             else
             {
@@ -114,7 +105,6 @@ internal sealed class BenchNetwork : IDisposable
 
             _run.SetInput(name, values);
         }
-
     }
 
     /// <summary>Weights as a fresh PyTorch layer would have them, uniform in +-1/sqrt(fan in), and none of them zero: no shortcut through zeros.</summary>

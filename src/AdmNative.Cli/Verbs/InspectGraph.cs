@@ -52,7 +52,7 @@ internal static class InspectGraph
         var modelPath = Flag.Text("model_path", Group, "", "file", "Take the flags of an image model from this checkpoint.");
         var of = Flag.Text("of", Group, "model", "model|ddpm|ddim", "The network alone, or a whole step of a sampler.");
         var guided = Flag.Bool("guided", Group, false, "With the classifier of the preset.");
-        var fused = Flag.Bool("fused", Group, true, "After the passes; sampler steps always are.");
+        var fused = Flag.Bool("fused", Group, true, "After the passes, as it runs; without, as models describe it.");
         var batch = Flag.Int("batch_size", Group, 1, "Images at a time.", min: 1);
         var json = CommonFlags.Json();
         var device = CommonFlags.Device();
@@ -149,8 +149,8 @@ internal static class InspectGraph
         var process = new DiffusionProcess(flags.Diffusion.ToConfig());
         return options.Of switch
         {
-            "ddpm" => SamplerGraph.Ddpm(Denoiser(network), process, images, how, classifier),
-            "ddim" => SamplerGraph.Ddim(Denoiser(network), process, images, how, classifier),
+            "ddpm" => SamplerGraph.Ddpm(Denoiser(network), process, images, how, classifier, options.Fused),
+            "ddim" => SamplerGraph.Ddim(Denoiser(network), process, images, how, classifier, options.Fused),
             _ => throw new UsageException($"--of: '{options.Of}' is not one of model, ddpm, ddim"),
         };
     }

@@ -4,7 +4,7 @@ using AdmNative.Core;
 namespace AdmNative.Cuda;
 
 /// <summary>A plan with its arena and its launches. Running replays them, as one CUDA graph where that is wanted, and allocates nothing.</summary>
-internal sealed class CudaExecutable : IExecutable
+internal sealed class CudaExecutable : ICudaExecutable
 {
     private readonly CudaContext _context;
     private readonly CudaParameters _parameters;
@@ -64,8 +64,8 @@ internal sealed class CudaExecutable : IExecutable
     /// <inheritdoc/>
     public long ArenaBytes => Plan.ArenaBytes;
 
-    /// <summary>Launches of a run; a call of a library counts as one.</summary>
-    public int LaunchCount => _steps.Sum(s => s.Length);
+    /// <inheritdoc/>
+    public IReadOnlyList<int> StepLaunches => [.. _steps.Select(s => s.Length)];
 
     /// <inheritdoc/>
     public IReadOnlyList<double> StepSeconds => _seconds;

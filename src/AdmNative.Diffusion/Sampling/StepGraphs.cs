@@ -33,7 +33,7 @@ internal static class StepGraphs
 
     /// <summary>Denoiser, prediction, classifier gradient and update. Outputs sample and pred_xstart.</summary>
     public static Graph Step(
-        IDenoiser denoiser, DiffusionProcess process, StepRule rule, Shape shape, bool clip, Guidance? guidance)
+        IDenoiser denoiser, DiffusionProcess process, StepRule rule, Shape shape, bool clip, Guidance? guidance, bool fused = true)
     {
         var forward = new Graph();
         Node x = forward.Input(InputNames.X, shape);
@@ -42,14 +42,14 @@ internal static class StepGraphs
         Node x0 = forward.PredictXStart(x, output, coef, process.Config.Mean, clip);
         if (guidance is null)
         {
-            (Graph plain, Node[] v) = ForwardGraph.Fuse(forward, x, output, x0, coef);
+            (Graph plain, Node[] v) = Take(forward, fused, x, output, x0, coef);
             Node fresh = plain.Input(InputNames.Noise, shape);
             return Finish(plain, process, rule, new StepNodes(v[0], v[1], v[2], v[3], fresh, null));
         }
 
         Node at = guidance.AtMean ? forward.DdpmMean(x, output, x0, coef, process.Config.Mean) : x;
         (_, Node logProbability) = Classify(forward, guidance.Classifier, at, Networks.ClassifierPrefix);
-        (Graph graph, Node[] values) = ForwardGraph.Fuse(forward, x, output, x0, coef, at, logProbability);
+        (Graph graph, Node[] values) = Take(forward, fused, x, output, x0, coef, at, logProbability);
         Node gradient = ScaledGradient(graph, values[5], guidance.Scale, values[4]);
         Node noise = graph.Input(InputNames.Noise, shape);
         return Finish(graph, process, rule, new StepNodes(values[0], values[1], values[2], values[3], noise, gradient));
@@ -134,6 +134,9 @@ internal static class StepGraphs
 
     private static Node ScaledGradient(Graph graph, Node logProbability, double scale, Node x) =>
         Gradients.Add(graph, [(logProbability, graph.Constant(scale, logProbability.Shape))], [x])[0];
+
+    private static (Graph Graph, Node[] Values) Take(Graph forward, bool fused, params Node[] values) =>
+        fused ? ForwardGraph.Fuse(forward, values) : (forward, values);
 
     private static Graph Finish(Graph graph, DiffusionProcess process, StepRule rule, StepNodes step)
     {
