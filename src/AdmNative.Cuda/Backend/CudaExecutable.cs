@@ -262,7 +262,7 @@ internal sealed class CudaExecutable : ICudaExecutable
         }
         catch (CudaException e)
         {
-            throw new CudaException(e.Status, e.Call, $"step {step}, {Plan.Steps[step].Node}: {e.Message}");
+            throw e.At($"step {step}, {Plan.Steps[step].Node}");
         }
     }
 

@@ -11,7 +11,7 @@ namespace AdmNative.Tests;
 /// </summary>
 internal static unsafe class FakeCuda
 {
-    private static readonly Lazy<nint> s_library = new(Build);
+    private static readonly Lazy<nint> s_library = new(() => Build("fakecuda", "libcuda.so.1"));
 
     /// <summary>Why tests that need it are skipped; null when they are not.</summary>
     public static string? SkipReason { get; } = Missing("cmake") ?? Missing("cc");
@@ -74,12 +74,13 @@ internal static unsafe class FakeCuda
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(folder => File.Exists(Path.Combine(folder, program)))
             ? null : $"no {program} to build the stand-in driver with (apt install build-essential cmake)";
 
-    private static nint Build()
+    /// <summary>Builds a stand-in of tests/native beside the tests and loads it.</summary>
+    public static nint Build(string name, string library)
     {
-        string folder = Path.Combine(AppContext.BaseDirectory, "fakecuda");
-        Run("cmake", "-S", Repo.Path("tests", "native", "fakecuda"), "-B", folder, "-DCMAKE_BUILD_TYPE=Release");
+        string folder = Path.Combine(AppContext.BaseDirectory, name);
+        Run("cmake", "-S", Repo.Path("tests", "native", name), "-B", folder, "-DCMAKE_BUILD_TYPE=Release");
         Run("cmake", "--build", folder);
-        return NativeLibrary.Load(Path.Combine(folder, "libcuda.so.1"));
+        return NativeLibrary.Load(Path.Combine(folder, library));
     }
 
     private static void Run(string program, params string[] args)
@@ -91,10 +92,13 @@ internal static unsafe class FakeCuda
         Assert.True(process.ExitCode == 0, $"{program} {string.Join(' ', args)}\n{output}{errors.Result}");
     }
 
-    // Before anything looks for the driver: no test of this assembly may reach an installed one by chance.
+    // Before anything looks for the driver or cuDNN: no test of this assembly may reach an installed one by chance.
     [ModuleInitializer]
-    internal static void Choose() =>
+    internal static void Choose()
+    {
         Environment.SetEnvironmentVariable(CudaLibrary.Variable, Path.Combine(AppContext.BaseDirectory, "fakecuda", "libcuda.so.1"));
+        Environment.SetEnvironmentVariable(LibCudnn.Variable, "libnosuchcudnn.so.9");
+    }
 }
 
 /// <summary>A test that needs the stand-in driver; skipped with the reason where it cannot be built.</summary>
