@@ -1,5 +1,5 @@
 // What the classifier's attention pool needs beside attention: its tokens (spec 2.2), their gradient, and that of the positions.
-//   tokens:   y[n, 0, c] = mean_l x[n, l, c] + p[0, c],   y[n, 1 + l, c] = x[n, l, c] + p[1 + l, c]
+//   tokens:   y[n, 0, c] = mean_l x[n, l, c] + p[0, c],   y[n, 1 + l, c] = x[n, l, c] + p[1 + l, c];   no p: the tokens alone
 //   tokens_bwd:   dx[n, l, c] = dy[n, 1 + l, c] + dy[n, 0, c] / L        position_grad:   dp[t, c] (+)= sum_n dy[n, t, c]
 // The pool returns token 0 only: attention then runs with one query (AttnFwdParams.queries = 1) over L + 1 keys. p is the checkpoint's
 // [C, L + 1] transposed once (transpose_2d_f32), so that neighbouring channels are neighbours.
@@ -22,7 +22,7 @@
 
 struct PoolTokensParams {
     const void* x;           // [N, L, C] T, row stride ldx
-    const float* position;   // [L + 1, C]
+    const float* position;   // [L + 1, C] or null
     void* y;                 // [N, L + 1, C] T, row stride ldy
     i64 ldx, ldy;            // elements
     int N, L, C;
@@ -103,7 +103,7 @@ template <class T> __device__ __forceinline__ void poolTokens(const PoolTokensPa
     float sum[V] = {}, v[V], position[V];
     for (int l = warp; l < p.L; l += kWarps) {
         load4(x + l * p.ldx, exists, v);
-        load4(p.position + (i64)(l + 1) * p.C + c, exists, position);
+        load4(p.position + (i64)(l + 1) * p.C + c, exists && p.position != nullptr, position);
 #pragma unroll
         for (int i = 0; i < V; i++) sum[i] += v[i], v[i] += position[i];
         store4(y + (l + 1) * p.ldy, exists, v);
@@ -114,7 +114,7 @@ template <class T> __device__ __forceinline__ void poolTokens(const PoolTokensPa
     for (int i = 0; i < V; i++) sums[warp][i][lane] = sum[i];
     __syncthreads();
     if (warp == 0) {
-        load4(p.position + c, exists, position);
+        load4(p.position + c, exists && p.position != nullptr, position);
 #pragma unroll
         for (int i = 0; i < V; i++) {
 #pragma unroll

@@ -19,6 +19,7 @@ internal static class KernelCases
         ("resample", ResampleCases.All),
         ("embed", EmbedCases.All),
         ("dropout", DropoutCases.All),
+        ("pad", PadCases.All),
     ];
 
     /// <summary>Cases of one family, or of all.</summary>

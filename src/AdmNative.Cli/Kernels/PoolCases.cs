@@ -42,16 +42,17 @@ internal sealed class PoolCase(KernelDType dtype, PoolPass pass, PoolShape shape
         var work = new CaseWork();
         PoolPlan plan = AttentionPoolKernels.Plan(pass, shape, DType, limits);
         (int n, int c, long stride) = (shape.N, shape.Channels, shape.Channels + gap);
-        if (pass == PoolPass.Tokens)
+        if (pass is PoolPass.Tokens or PoolPass.PlainTokens)
         {
             float[] values = KernelNumbers.Rounded(KernelInputs.Normal((long)n * shape.Pixels * c, 3, offset: 0.5), DType);
             float[] embedding = KernelInputs.Normal((long)Tokens * c, 4);
-            KernelBuffer x = work.Input("x", values, DType, c, stride), p = work.Input("position", embedding, KernelDType.F32);
+            KernelBuffer x = work.Input("x", values, DType, c, stride);
+            KernelBuffer? p = pass == PoolPass.Tokens ? work.Input("position", embedding, KernelDType.F32) : null;
             KernelBuffer y = work.Output("y", (long)n * Tokens, c, DType, stride);
-            work.Run(plan, () => AttentionPoolKernels.Enqueue(plan, new(y.Address, x.Address, p.Address, stride, stride)));
+            work.Run(plan, () => AttentionPoolKernels.Enqueue(plan, new(y.Address, x.Address, p?.Address ?? 0, stride, stride)));
             var tokens = new HostArray<double>([n, Tokens, c]);
             new PrependMean().Twin<double>([KernelInputs.Host([n, shape.Pixels, c], values)], tokens);
-            double[] expected = KernelInputs.Twin(new AddPositional(), [n, Tokens, c], tokens, Checkpoint(embedding));
+            double[] expected = p is null ? tokens.Data : KernelInputs.Twin(new AddPositional(), [n, Tokens, c], tokens, Checkpoint(embedding));
             work.Expect(y, expected, Tolerances.Activation(DType, expected));
         }
         else
@@ -76,7 +77,7 @@ internal sealed class PoolCase(KernelDType dtype, PoolPass pass, PoolShape shape
         {
             Conflicts = 0,
             Sectors = c * DType.Bytes() % 32 == 0 && stride * DType.Bytes() % 32 == 0 ? 1.05 : 1.5,
-            Barriers = pass == PoolPass.Tokens ? 8L * launch.Shape.GridX : 0,
+            Barriers = pass is PoolPass.Tokens or PoolPass.PlainTokens ? 8L * launch.Shape.GridX : 0,
             Registers = 64,
         };
         return work;
@@ -119,6 +120,7 @@ internal sealed class PoolCase(KernelDType dtype, PoolPass pass, PoolShape shape
     private static string Words(PoolPass pass) => pass switch
     {
         PoolPass.Tokens => "tokens",
+        PoolPass.PlainTokens => "plain tokens",
         PoolPass.TokensBackward => "tokens backward",
         PoolPass.PositionGradient => "position gradient",
         _ => "position gradient added",

@@ -16,8 +16,8 @@ internal static partial class CudaSteps
 
     /// <summary>May operands and result be ranges of columns of wider rows?</summary>
     public static bool AllowStrided(Node node) =>
-        node.Op is not (Attention or AttentionGrad or TimestepEmbedding or Embedding or EmbeddingGrad or Dropout) && !IsLoss(node.Op!)
-        && node.Shape.Last % 4 == 0 && node.Inputs.All(i => i.Kind == NodeKind.Parameter || i.Shape.Last % 4 == 0);
+        node.Op is not (Attention or AttentionGrad or TimestepEmbedding or Embedding or EmbeddingGrad or Dropout or AddPositional or PositionalGrad or PlaceToken)
+        && !IsLoss(node.Op!) && node.Shape.Last % 4 == 0 && node.Inputs.All(i => i.Kind == NodeKind.Parameter || i.Shape.Last % 4 == 0);
 
     /// <summary>May the result lie where operand i is?</summary>
     public static bool AllowInPlace(Node node, int i) => node.Op is not (GroupNorm or Linear or Conv2d or MsePerSampleGrad) || (i == 3 && node.Op is Linear or Conv2d);
@@ -41,7 +41,16 @@ internal static partial class CudaSteps
             // layout
             case ConcatChannels: Concat(b); break;
             case SliceChannels op: Copy(b, b.In(0).Cut(op.Begin, op.Count), b.Out); break;
+            case PadChannels op: Pad(b, b.In(0), b.Out, op.Begin); break;
+            case Constant op: Pad(b, null, b.Out, 0, op.Value); break;
+
+            // tokens
             case TakeToken op: Copy(b, b.In(0).Token(op.Index), b.Out); break;
+            case PlaceToken op: Place(b, op.Index); break;
+            case PrependMean: Pool(b, PoolPass.PlainTokens); break;
+            case PrependMeanGrad: Pool(b, PoolPass.TokensBackward); break;
+            case AddPositional: AddPositions(b); break;
+            case PositionalGrad: PositionsGrad(b); break;
 
             case Core.Resample op: Resample(b, op.Mode == ResampleMode.Up2 ? ResampleOp.Up2 : ResampleOp.Down2, op.Factor); break;
             case BilinearResize: Resample(b, ResampleOp.Bilinear); break;

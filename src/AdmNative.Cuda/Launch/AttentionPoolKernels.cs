@@ -6,6 +6,9 @@ public enum PoolPass
     /// <summary>Tokens from pixels: the mean, then every pixel, each plus its position.</summary>
     Tokens,
 
+    /// <summary>The same without positions.</summary>
+    PlainTokens,
+
     /// <summary>Gradient of the pixels from that of the tokens.</summary>
     TokensBackward,
 
@@ -28,7 +31,7 @@ public sealed record PoolPlan(PoolPass Pass, PoolShape Shape, KernelDType DType,
 /// <summary>Device addresses of a pass; strides are elements between rows.</summary>
 /// <param name="Tokens">y or dy [N, Pixels + 1, Channels].</param>
 /// <param name="Pixels">x or dx [N, Pixels, Channels]; 0 for the positions' gradient.</param>
-/// <param name="Position">[Pixels + 1, Channels] f32 or its gradient: the checkpoint's positional embedding transposed; 0 for the pixels' gradient.</param>
+/// <param name="Position">[Pixels + 1, Channels] f32 or its gradient: the checkpoint's positional embedding transposed; 0 for plain tokens and the pixels' gradient.</param>
 /// <param name="TokenStride">Of tokens.</param>
 /// <param name="PixelStride">Of pixels.</param>
 public readonly record struct PoolTensors(ulong Tokens, ulong Pixels, ulong Position, long TokenStride, long PixelStride);
@@ -53,6 +56,7 @@ public static class AttentionPoolKernels
         (string name, long blocks, long traffic) = pass switch
         {
             PoolPass.Tokens => ("tokens", slabs, n * (((l * (long)c) + tokens) * b + (4 * tokens))),
+            PoolPass.PlainTokens => ("tokens", slabs, n * ((l * (long)c) + tokens) * b),
             PoolPass.TokensBackward => ("tokens_bwd", slabs, n * ((2L * l) + Math.Min(l, 8)) * c * b), // token 0 once per warp
             PoolPass.PositionGradient => ("position_grad", LaunchRule.CeilDiv(tokens / 4, 256), (n * tokens * b) + (4 * tokens)),
             PoolPass.PositionGradientAdded => ("position_grad", LaunchRule.CeilDiv(tokens / 4, 256), (n * tokens * b) + (8 * tokens)),
@@ -68,7 +72,7 @@ public static class AttentionPoolKernels
     {
         ArgumentNullException.ThrowIfNull(plan);
         ((int n, int l, int c), int vector) = (plan.Shape, 16 / plan.DType.Bytes());
-        bool pixels = plan.Pass is PoolPass.Tokens or PoolPass.TokensBackward, position = plan.Pass != PoolPass.TokensBackward;
+        bool pixels = plan.Pass < PoolPass.PositionGradient, position = plan.Pass is not (PoolPass.PlainTokens or PoolPass.TokensBackward);
         Require("tokens", t.Tokens, t.TokenStride, c, vector);
         if (pixels)
         {
@@ -82,10 +86,10 @@ public static class AttentionPoolKernels
 
         return plan.Pass switch
         {
-            PoolPass.Tokens => [KernelLaunch.Of(plan.Launch, new PoolTokensParams
+            PoolPass.Tokens or PoolPass.PlainTokens => [KernelLaunch.Of(plan.Launch, new PoolTokensParams
             {
                 X = t.Pixels,
-                Position = t.Position,
+                Position = position ? t.Position : 0,
                 Y = t.Tokens,
                 Ldx = t.PixelStride,
                 Ldy = t.TokenStride,

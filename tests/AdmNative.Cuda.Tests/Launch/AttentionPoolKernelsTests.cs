@@ -35,6 +35,7 @@ public sealed class AttentionPoolKernelsTests
         Assert.Single(AttentionPoolKernels.Enqueue(plan, good));
         Refused(() => AttentionPoolKernels.Enqueue(plan, good with { Tokens = 264 }), "tokens must be 16-byte aligned");
         Refused(() => AttentionPoolKernels.Enqueue(plan, good with { Position = 0 }), "position must be 16-byte aligned");
+        Assert.Single(AttentionPoolKernels.Enqueue(AttentionPoolKernels.Plan(PoolPass.PlainTokens, new(1, 4, 16), KernelDType.F16, DeviceLimits.Sm80), good with { Position = 0 }));
         Refused(() => AttentionPoolKernels.Enqueue(plan, good with { PixelStride = 20 }), "pixels: row stride must be at least 16 and a multiple of 8");
         Refused(() => AttentionPoolKernels.Enqueue(plan, good with { TokenStride = 8 }), "tokens: row stride must be at least 16");
     }
