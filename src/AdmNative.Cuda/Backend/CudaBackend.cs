@@ -22,6 +22,9 @@ public sealed class CudaBackend : IBackend
     /// <summary>The device, the architecture, the driver.</summary>
     public string Description => _context.Description;
 
+    /// <summary>Objects of the device that were left to the finalizer instead of disposed, and those the driver did not take back. 0 in a program without mistakes.</summary>
+    public long LeakedHandles => _context.LeakedHandles;
+
     /// <summary>Opens a device of the installed driver.</summary>
     /// <exception cref="GpuUnavailableException">No driver, no such device, or one too old.</exception>
     public static CudaBackend Create(CudaOptions? options = null) => Create(LibCudaDriver.Create(), options);
@@ -92,7 +95,7 @@ public sealed class CudaBackend : IBackend
         if (!_disposed)
         {
             _disposed = true;
-            _context.Release();
+            _context.Dispose();
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -5,18 +6,29 @@ using System.Runtime.InteropServices;
 namespace AdmNative.Cuda;
 
 /// <summary>
-/// A device of a driver: its primary context, one stream, the kernels. Everything a backend makes on the device is made here and counted, and is given back
-/// by whoever made it; the context goes when the backend and all that it made are gone, in any order.
+/// A device of a driver: its primary context, one stream, the kernels. Everything a backend makes on the device is a <see cref="CuHandle"/> of this context
+/// and keeps it; the context goes when the backend and all that it made are gone, in any order.
 /// </summary>
-internal sealed class CudaContext
+/// <remarks>
+/// <para>Every public entry of the backend calls <see cref="Enter"/>: the context becomes current on the caller's thread, and stays so.</para>
+/// <para>What was forgotten instead of disposed ends on a list (<see cref="GiveBack"/>) that is emptied when memory is next allocated, waited for or given
+/// back; a context that was forgotten with all that it held is given back when a device is next opened.</para>
+/// <para>An error that spoils the context is kept: from then on <see cref="Enter"/> fails with it, and the driver is not asked again.</para>
+/// </remarks>
+internal sealed class CudaContext : CuObject
 {
-    private readonly nint _context;
-    private int _references = 1;
+    /// <summary>Contexts that nobody disposed.</summary>
+    private static readonly ConcurrentQueue<CudaContext> s_forgotten = new();
+
+    private readonly ConcurrentQueue<Held> _retired = new();
+    private CudaException? _lost;
+    private long _leaked;
 
     /// <exception cref="GpuUnavailableException">No such device, or one before sm_80.</exception>
     /// <exception cref="CudaException">The driver refused.</exception>
     public CudaContext(ICudaDriver driver, int ordinal, bool synchronizeEachLaunch)
     {
+        CollectForgotten();
         Driver = driver;
         Ok(driver.Init());
         Ok(driver.DeviceGetCount(out int count));
@@ -37,7 +49,9 @@ internal sealed class CudaContext
         }
 
         Limits = DeviceLimits.Of(driver, device);
-        Ok(driver.PrimaryCtxRetain(out _context, device));
+        Library = new KernelLibrary(driver) { SynchronizeEachLaunch = synchronizeEachLaunch };
+        Ok(driver.PrimaryCtxRetain(out nint context, device));
+        SetHandle(context);
         try
         {
             Enter();
@@ -46,11 +60,9 @@ internal sealed class CudaContext
         }
         catch
         {
-            driver.PrimaryCtxRelease(device);
+            Dispose();
             throw;
         }
-
-        Library = new KernelLibrary(driver) { SynchronizeEachLaunch = synchronizeEachLaunch };
     }
 
     public ICudaDriver Driver { get; }
@@ -65,36 +77,31 @@ internal sealed class CudaContext
 
     public KernelLibrary Library { get; }
 
+    /// <summary>Objects that were forgotten instead of disposed, and those the driver did not take back.</summary>
+    public long LeakedHandles => Interlocked.Read(ref _leaked);
+
     /// <summary>Makes the context current on the calling thread.</summary>
-    public void Enter() => Ok(Driver.CtxSetCurrent(_context));
-
-    /// <summary>One more that must be disposed before the context goes.</summary>
-    public void Retain() => Interlocked.Increment(ref _references);
-
-    /// <summary>One less. The last gives the context back; what fails then fails because of an error that has been reported.</summary>
-    public void Release()
+    /// <exception cref="CudaException">The context is lost; the message is that of the call that lost it.</exception>
+    public void Enter()
     {
-        if (Interlocked.Decrement(ref _references) > 0)
+        if (Volatile.Read(ref _lost) is { } first)
         {
-            return;
+            throw first.Later();
         }
 
-        Driver.CtxSetCurrent(_context);
-        try
-        {
-            Library.Dispose();
-        }
-        catch (CudaException)
-        {
-            // Disposal does not throw: a module that does not unload belongs to a context that an earlier, reported error has spoiled.
-        }
-
-        Driver.StreamDestroy(Stream);
-        Driver.PrimaryCtxRelease(Device);
+        // Not skipped when this thread was here before: in between, the program may have made another context current.
+        Ok(Driver.CtxSetCurrent(handle));
     }
 
-    public ulong Allocate(long bytes, string what)
+    /// <summary>An object of this context with the call that destroys it.</summary>
+    public CuHandle Own(string call, nint made, Func<ICudaDriver, nint, CudaStatus> destroy) => new(this, new Held(call, made, destroy));
+
+    /// <summary>Device memory. Give it back by disposing it.</summary>
+    /// <param name="bytes">At least 1.</param>
+    /// <param name="what">For messages: what it holds.</param>
+    public CuHandle Allocate(long bytes, string what)
     {
+        Drain();
         CudaStatus status = Driver.MemAlloc(out ulong address, (nuint)bytes);
         if (status == CudaStatus.OutOfMemory)
         {
@@ -103,7 +110,7 @@ internal sealed class CudaContext
         }
 
         Ok(status, $"cuMemAlloc({bytes}) for {what}");
-        return address;
+        return new CuHandle(this, new Held("cuMemFree", (nint)address, static (driver, memory) => driver.MemFree((ulong)memory)), bytes);
     }
 
     /// <summary>Copies and waits.</summary>
@@ -118,6 +125,8 @@ internal sealed class CudaContext
                 Ok(Driver.StreamSynchronize(Stream), "cuStreamSynchronize");
             }
         }
+
+        Drain();
     }
 
     /// <summary>Waits for the stream, copies and waits.</summary>
@@ -132,6 +141,32 @@ internal sealed class CudaContext
                 Ok(Driver.StreamSynchronize(Stream), "cuStreamSynchronize");
             }
         }
+
+        Drain();
+    }
+
+    /// <summary>Waits for the stream before what it works on is given back. Disposal does not throw: an error met here is the one that later calls report.</summary>
+    public void Settle()
+    {
+        if (Reach())
+        {
+            Note(Driver.StreamSynchronize(Stream), "cuStreamSynchronize");
+            DrainList();
+        }
+    }
+
+    /// <summary>Destroys an object; one that was forgotten goes on the list, because the finalizer thread must not wait for a device.</summary>
+    public void GiveBack(in Held held, bool forgotten)
+    {
+        if (forgotten)
+        {
+            Interlocked.Increment(ref _leaked);
+            _retired.Enqueue(held);
+        }
+        else if (Reach())
+        {
+            Accept(held.Destroy(Driver, held.Handle), held.Call);
+        }
     }
 
     public void Ok(CudaStatus status, [CallerArgumentExpression(nameof(status))] string call = "")
@@ -142,6 +177,138 @@ internal sealed class CudaContext
         }
     }
 
+    /// <summary>The failure with what it was for, if it does not say so yet; kept, if it spoils the context.</summary>
+    public CudaException About(CudaException failure, string subject)
+    {
+        CudaException full = failure.Subject is null ? failure.For(subject) : failure;
+        if (full.PoisonsContext && Interlocked.CompareExchange(ref _lost, full, null) is not null)
+        {
+            Interlocked.CompareExchange(ref _lost, full, failure);
+        }
+
+        return full;
+    }
+
+    /// <inheritdoc/>
+    protected override bool ReleaseHandle()
+    {
+        if (Forgotten)
+        {
+            s_forgotten.Enqueue(this);
+        }
+        else
+        {
+            LetGo();
+        }
+
+        return true;
+    }
+
+    private static void CollectForgotten()
+    {
+        while (s_forgotten.TryDequeue(out CudaContext? context))
+        {
+            context.LetGo();
+        }
+    }
+
+    /// <summary>Gives the context back. What fails here fails because of an error that was reported, or has nobody to be reported to.</summary>
+    private void LetGo()
+    {
+        try
+        {
+            if (Reach())
+            {
+                DrainList();
+                UnloadModules();
+                if (Stream != 0)
+                {
+                    Accept(Driver.StreamDestroy(Stream), "cuStreamDestroy");
+                }
+            }
+
+            Accept(Driver.PrimaryCtxRelease(Device), "cuDevicePrimaryCtxRelease");
+        }
+        catch (ObjectDisposedException)
+        {
+            // A virtual driver that went first, and took the context along.
+        }
+    }
+
+    private void UnloadModules()
+    {
+        try
+        {
+            Library.Dispose();
+        }
+        catch (CudaException)
+        {
+            Interlocked.Increment(ref _leaked);
+        }
+    }
+
+    /// <summary>
+    /// Makes the context current if there is still something to do in it: what a lost context holds, the driver frees with it. Should the driver not want to,
+    /// the calls that follow tell: the context may be current already.
+    /// </summary>
+    private bool Reach()
+    {
+        if (Volatile.Read(ref _lost) is not null)
+        {
+            return false;
+        }
+
+        try
+        {
+            Note(Driver.CtxSetCurrent(handle), "cuCtxSetCurrent");
+            return Volatile.Read(ref _lost) is null;
+        }
+        catch (ObjectDisposedException)
+        {
+            return false; // as in LetGo
+        }
+    }
+
+    /// <summary>The status of a call that gives an object back.</summary>
+    private void Accept(CudaStatus status, string call)
+    {
+        Note(status, call);
+        if (status != CudaStatus.Success && !CudaException.Poisons(status))
+        {
+            Interlocked.Increment(ref _leaked);
+        }
+    }
+
+    /// <summary>Keeps a failure that spoils the context when there is nobody to throw it at.</summary>
+    private void Note(CudaStatus status, string call)
+    {
+        if (CudaException.Poisons(status))
+        {
+            About(new CudaException(status, call, CudaException.Explain(Driver, status)), "a disposal, where the failure of an earlier launch was noticed");
+        }
+    }
+
+    /// <summary>Destroys what was forgotten. The context is current.</summary>
+    private void Drain()
+    {
+        if (!s_forgotten.IsEmpty)
+        {
+            CollectForgotten();
+            Enter();
+        }
+
+        DrainList();
+    }
+
+    private void DrainList()
+    {
+        while (_retired.TryDequeue(out Held forgotten))
+        {
+            Accept(forgotten.Destroy(Driver, forgotten.Handle), forgotten.Call);
+        }
+    }
+
     [DoesNotReturn]
-    private void Throw(CudaStatus status, string call) => throw new CudaException(status, call, CudaException.Explain(Driver, status));
+    private void Throw(CudaStatus status, string call) => throw (CudaException.Poisons(status) && Volatile.Read(ref _lost) is { } first
+        ? first.Later() : new CudaException(status, call, CudaException.Explain(Driver, status)));
 }

@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using AdmNative.Core;
 
 namespace AdmNative.Cuda;
@@ -8,13 +8,13 @@ internal sealed class CudaExecutable : ICudaExecutable
 {
     private readonly CudaContext _context;
     private readonly CudaParameters _parameters;
+    private readonly IDisposable _weights;
     private readonly bool _replay;
-    private readonly ulong _arena;
+    private readonly CuHandle? _arena, _start, _end;
     private readonly StepCall[][] _steps;
     private readonly double[] _seconds;
     private readonly Dictionary<string, InputSlot> _inputs = [];
-    private readonly nint _start, _end;
-    private nint _graph, _graphExec;
+    private CuHandle? _graph, _graphExec;
     private bool _timing, _disposed;
 
     public CudaExecutable(Plan plan, CudaParameters parameters, bool replay)
@@ -23,7 +23,12 @@ internal sealed class CudaExecutable : ICudaExecutable
         _steps = new StepCall[plan.Steps.Count][];
         Array.Fill(_steps, []);
         _seconds = new double[_steps.Length];
-        _context.Retain();
+        foreach (Node node in plan.Graph.Inputs.Values)
+        {
+            _inputs.Add(node.Name!, new InputSlot(node));
+        }
+
+        _weights = parameters.Keep();
         try
         {
             _context.Enter();
@@ -31,7 +36,7 @@ internal sealed class CudaExecutable : ICudaExecutable
             for (int i = 0; i < _steps.Length; i++)
             {
                 PlanStep step = plan.Steps[i];
-                var builder = new StepBuilder(step.Node, _context.Limits, At, parameters, _arena + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes);
+                var builder = new StepBuilder(step.Node, _context.Limits, At, parameters, _arena.Address + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes);
                 try
                 {
                     CudaSteps.Build(builder);
@@ -42,14 +47,15 @@ internal sealed class CudaExecutable : ICudaExecutable
                 }
             }
 
-            foreach (Node node in plan.Graph.Inputs.Values)
-            {
-                _inputs.Add(node.Name!, new InputSlot(node));
-            }
-
-            _context.Ok(_context.Driver.EventCreate(out _start, CudaCreateFlags.None));
-            _context.Ok(_context.Driver.EventCreate(out _end, CudaCreateFlags.None));
+            _start = Event();
+            _end = Event();
             LoadModules();
+        }
+        catch (CudaException e)
+        {
+            CudaException about = About(e);
+            Dispose();
+            throw about;
         }
         catch
         {
@@ -103,26 +109,33 @@ internal sealed class CudaExecutable : ICudaExecutable
             }
         }
 
-        _context.Enter();
-        if (_timing)
+        try
         {
-            RunTimed();
-        }
-        else if (_replay)
-        {
-            if (_graphExec == 0)
+            _context.Enter();
+            if (_timing)
             {
-                Capture();
+                RunTimed();
             }
+            else if (_replay)
+            {
+                if (_graphExec is null)
+                {
+                    Capture();
+                }
 
-            _context.Ok(_context.Driver.GraphLaunch(_graphExec, _context.Stream), "cuGraphLaunch");
-        }
-        else
-        {
-            for (int i = 0; i < _steps.Length; i++)
-            {
-                Launch(i);
+                _context.Ok(_context.Driver.GraphLaunch(_graphExec.Handle, _context.Stream), "cuGraphLaunch");
             }
+            else
+            {
+                for (int i = 0; i < _steps.Length; i++)
+                {
+                    Launch(i);
+                }
+            }
+        }
+        catch (CudaException e)
+        {
+            throw About(e);
         }
     }
 
@@ -146,17 +159,24 @@ internal sealed class CudaExecutable : ICudaExecutable
             throw new ShapeException($"output {name} {node.Shape} has {node.Shape.Elements} elements, the destination {destination.Length}");
         }
 
-        _context.Enter();
-        Operand x = At(node);
-        if (x.Dense)
+        try
         {
-            _context.Download(x.Address, destination);
-            return;
-        }
+            _context.Enter();
+            Operand x = At(node);
+            if (x.Dense)
+            {
+                _context.Download(x.Address, destination);
+                return;
+            }
 
-        for (long r = 0; r < x.Rows; r++)
+            for (long r = 0; r < x.Rows; r++)
+            {
+                _context.Download(x.Address + (ulong)(r * x.Stride * x.ElementBytes), destination.Slice((int)(r * x.Columns), x.Columns));
+            }
+        }
+        catch (CudaException e)
         {
-            _context.Download(x.Address + (ulong)(r * x.Stride * x.ElementBytes), destination.Slice((int)(r * x.Columns), x.Columns));
+            throw _context.About(e, $"reading output {name} {node.Type}{Hint}");
         }
     }
 
@@ -169,21 +189,11 @@ internal sealed class CudaExecutable : ICudaExecutable
         }
 
         _disposed = true;
-        ICudaDriver driver = _context.Driver;
-        try
-        {
-            _context.Enter();
-        }
-        catch (CudaException)
-        {
-            // Spoiled by an error that has been reported; what follows fails in the same way, and the driver frees it with the context.
-        }
-
-        driver.StreamSynchronize(_context.Stream);
-        Destroy(_graphExec, driver.GraphExecDestroy);
-        Destroy(_graph, driver.GraphDestroy);
-        Destroy(_start, driver.EventDestroy);
-        Destroy(_end, driver.EventDestroy);
+        _context.Settle();
+        _graphExec?.Dispose();
+        _graph?.Dispose();
+        _start?.Dispose();
+        _end?.Dispose();
         foreach (StepCall[] step in _steps)
         {
             foreach (StepCall call in step)
@@ -192,20 +202,8 @@ internal sealed class CudaExecutable : ICudaExecutable
             }
         }
 
-        if (_arena != 0)
-        {
-            driver.MemFree(_arena);
-        }
-
-        _context.Release();
-    }
-
-    private static void Destroy(nint handle, Func<nint, CudaStatus> destroy)
-    {
-        if (handle != 0)
-        {
-            destroy(handle);
-        }
+        _arena?.Dispose();
+        _weights.Dispose();
     }
 
     private void Set<T>(string name, DType dtype, ReadOnlySpan<T> values) where T : unmanaged
@@ -224,30 +222,51 @@ internal sealed class CudaExecutable : ICudaExecutable
 
         if (Plan.Layouts[slot.Node.Id].Storage == Storage.Arena)
         {
-            _context.Enter();
-            Operand x = At(slot.Node);
-            if (x.Dense)
+            try
             {
-                _context.Upload(values, x.Address);
+                Write(slot.Node, values);
             }
-            else
+            catch (CudaException e)
             {
-                for (long r = 0; r < x.Rows; r++)
-                {
-                    _context.Upload(values.Slice((int)(r * x.Columns), x.Columns), x.Address + (ulong)(r * x.Stride * x.ElementBytes));
-                }
+                throw _context.About(e, $"setting input {name} {type}{Hint}");
             }
         }
 
         slot.IsSet = true;
     }
 
+    private void Write<T>(Node node, ReadOnlySpan<T> values) where T : unmanaged
+    {
+        _context.Enter();
+        Operand x = At(node);
+        if (x.Dense)
+        {
+            _context.Upload(values, x.Address);
+            return;
+        }
+
+        for (long r = 0; r < x.Rows; r++)
+        {
+            _context.Upload(values.Slice((int)(r * x.Columns), x.Columns), x.Address + (ulong)(r * x.Stride * x.ElementBytes));
+        }
+    }
+
     /// <summary>Loading a module is not allowed while a stream is captured, and not in a step's time.</summary>
     private void LoadModules()
     {
-        foreach (StepCall call in _steps.SelectMany(s => s))
+        for (int i = 0; i < _steps.Length; i++)
         {
-            call.Load(_context);
+            try
+            {
+                foreach (StepCall call in _steps[i])
+                {
+                    call.Load(_context);
+                }
+            }
+            catch (CudaException e)
+            {
+                throw _context.About(e, $"step {i}, {Plan.Steps[i].Node}");
+            }
         }
     }
 
@@ -262,29 +281,39 @@ internal sealed class CudaExecutable : ICudaExecutable
         }
         catch (CudaException e)
         {
-            throw e.At($"step {step}, {Plan.Steps[step].Node}");
+            throw _context.About(e, $"step {step}, {Plan.Steps[step].Node}");
         }
     }
 
+    [MemberNotNull(nameof(_graphExec))]
     private void Capture()
     {
         ICudaDriver driver = _context.Driver;
+        _graph?.Dispose(); // of a capture whose graph was not instantiated
         _context.Ok(driver.StreamBeginCapture(_context.Stream));
+        bool whole = false;
         try
         {
             for (int i = 0; i < _steps.Length; i++)
             {
                 Launch(i);
             }
+
+            whole = true;
         }
-        catch
+        finally
         {
-            driver.StreamEndCapture(_context.Stream, out _graph);
-            throw;
+            // A capture ends whatever happened in it: the stream is of no use before.
+            CudaStatus status = driver.StreamEndCapture(_context.Stream, out nint graph);
+            _graph = graph == 0 ? null : _context.Own("cuGraphDestroy", graph, static (d, g) => d.GraphDestroy(g));
+            if (whole)
+            {
+                _context.Ok(status, "cuStreamEndCapture");
+            }
         }
 
-        _context.Ok(driver.StreamEndCapture(_context.Stream, out _graph));
-        _context.Ok(driver.GraphInstantiate(out _graphExec, _graph));
+        _context.Ok(driver.GraphInstantiate(out nint executable, _graph!.Handle));
+        _graphExec = _context.Own("cuGraphExecDestroy", executable, static (d, e) => d.GraphExecDestroy(e));
     }
 
     private void RunTimed()
@@ -292,21 +321,42 @@ internal sealed class CudaExecutable : ICudaExecutable
         ICudaDriver driver = _context.Driver;
         for (int i = 0; i < _steps.Length; i++)
         {
-            _context.Ok(driver.EventRecord(_start, _context.Stream));
-            Launch(i);
-            _context.Ok(driver.EventRecord(_end, _context.Stream));
-            _context.Ok(driver.EventSynchronize(_end));
-            _context.Ok(driver.EventElapsedTime(out float ms, _start, _end));
-            _seconds[i] += ms / 1e3;
+            try
+            {
+                _context.Ok(driver.EventRecord(_start!.Handle, _context.Stream));
+                Launch(i);
+                _context.Ok(driver.EventRecord(_end!.Handle, _context.Stream));
+                _context.Ok(driver.EventSynchronize(_end.Handle));
+                _context.Ok(driver.EventElapsedTime(out float ms, _start.Handle, _end.Handle));
+                _seconds[i] += ms / 1e3;
+            }
+            catch (CudaException e)
+            {
+                throw _context.About(e, $"step {i}, {Plan.Steps[i].Node}");
+            }
         }
     }
+
+    private CuHandle Event()
+    {
+        _context.Ok(_context.Driver.EventCreate(out nint made, CudaCreateFlags.None));
+        return _context.Own("cuEventDestroy", made, static (d, e) => d.EventDestroy(e));
+    }
+
+    /// <summary>A failure that no single step, input or output had.</summary>
+    private CudaException About(CudaException e) => _context.About(
+        e, $"{Plan.Steps.Count} steps from {string.Join(", ", _inputs.Values.Select(i => $"{i.Node.Name} {i.Node.Type}"))} to "
+        + $"{string.Join(", ", Plan.Graph.Outputs.Select(o => $"{o.Name} {o.Node.Type}"))}{Hint}");
+
+    /// <summary>Launches fail asynchronously: what reports it may be innocent.</summary>
+    private string Hint => _context.Library.SynchronizeEachLaunch ? "" : " (if a kernel failed, ADMNATIVE_SYNC=1 names its step)";
 
     private Operand At(Node node)
     {
         ValueLayout layout = Plan.Layouts[node.Id];
         return layout.Storage switch
         {
-            Storage.Arena => new Operand(_arena + (ulong)layout.OffsetBytes, layout.RowStride, node.Shape, KernelDType.F32),
+            Storage.Arena => new Operand(_arena!.Address + (ulong)layout.OffsetBytes, layout.RowStride, node.Shape, KernelDType.F32),
             Storage.Parameter => new Operand(_parameters.Get(node.Name!, node.Shape, WeightForm.Plain), node.Shape.Last, node.Shape, KernelDType.F32),
             _ => throw new InvalidOperationException($"the plan uses %{node.Id}, which it does not store: {node}"),
         };

@@ -24,13 +24,13 @@ internal sealed class CudaParameters : IParameters
     private readonly CudaContext _context;
     private readonly Dictionary<string, Weight> _weights = [];
     private readonly Lock _lock = new();
+    private int _users = 1;
     private bool _disposed;
 
     public CudaParameters(CudaContext context, IReadOnlyDictionary<string, Node> parameters, ITensorSource source)
     {
         ParameterCheck.Fits(parameters, source);
         _context = context;
-        context.Retain();
         try
         {
             context.Enter();
@@ -42,6 +42,12 @@ internal sealed class CudaParameters : IParameters
                 _weights.Add(name, weight);
                 Add(weight, WeightForm.Plain, values, name);
             }
+        }
+        catch (CudaException e)
+        {
+            CudaException about = context.About(e, $"loading {parameters.Count} weights: {string.Join(", ", parameters.Take(3).Select(p => $"{p.Key} {p.Value.Shape}"))} ...");
+            Dispose();
+            throw about;
         }
         catch
         {
@@ -82,18 +88,37 @@ internal sealed class CudaParameters : IParameters
             }
 
             weight.InUse.Add(form);
-            if (!weight.Forms.TryGetValue(form, out (ulong Address, long Bytes) memory))
+            if (!weight.Forms.TryGetValue(form, out CuHandle? memory))
             {
-                memory = Make(weight, form, name);
+                try
+                {
+                    memory = Make(weight, form, name);
+                }
+                catch (CudaException e)
+                {
+                    throw _context.About(e, $"weight {name} {weight.Shape}");
+                }
             }
 
-            if (!weight.InUse.Contains(WeightForm.Plain) && weight.Forms.ContainsKey(WeightForm.Filters) && weight.Forms.Remove(WeightForm.Plain, out (ulong Address, long) plain))
+            if (!weight.InUse.Contains(WeightForm.Plain) && weight.Forms.ContainsKey(WeightForm.Filters) && weight.Forms.Remove(WeightForm.Plain, out CuHandle? plain))
             {
-                _context.Ok(_context.Driver.MemFree(plain.Address));
+                plain.Dispose();
             }
 
             return memory.Address;
         }
+    }
+
+    /// <summary>Keeps them on the device, disposed or not, until the result is disposed or forgotten: an executable runs on them.</summary>
+    public IDisposable Keep()
+    {
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            Interlocked.Increment(ref _users);
+        }
+
+        return new Use(this);
     }
 
     /// <inheritdoc/>
@@ -107,40 +132,47 @@ internal sealed class CudaParameters : IParameters
             }
 
             _disposed = true;
-            try
-            {
-                _context.Enter();
-            }
-            catch (CudaException)
-            {
-                // Spoiled by an error that has been reported; the driver frees the memory with the context.
-            }
+        }
 
-            foreach ((ulong address, _) in _weights.Values.SelectMany(w => w.Forms.Values))
+        Release();
+    }
+
+    /// <summary>One user less; the last frees the memory.</summary>
+    private void Release()
+    {
+        if (Interlocked.Decrement(ref _users) == 0)
+        {
+            foreach (CuHandle memory in _weights.Values.SelectMany(w => w.Forms.Values))
             {
-                _context.Driver.MemFree(address);
+                memory.Dispose();
             }
 
             _weights.Clear();
         }
-
-        _context.Release();
     }
 
-    private (ulong Address, long Bytes) Add(Weight weight, WeightForm form, float[] values, string name)
+    private CuHandle Add(Weight weight, WeightForm form, float[] values, string name)
     {
-        long bytes = Math.Max(16, values.Length * 4L);
-        (ulong, long) memory = (_context.Allocate(bytes, $"weights of {name}"), bytes);
-        weight.Forms.Add(form, memory);
-        _context.Upload<float>(values, memory.Item1);
-        return memory;
+        CuHandle? memory = null;
+        try
+        {
+            memory = _context.Allocate(Math.Max(16, values.Length * 4L), $"weights of {name}");
+            _context.Upload<float>(values, memory.Address);
+            weight.Forms.Add(form, memory);
+            return memory;
+        }
+        catch (CudaException e)
+        {
+            memory?.Dispose();
+            throw _context.About(e, $"weight {name} {weight.Shape}");
+        }
     }
 
-    private (ulong Address, long Bytes) Make(Weight weight, WeightForm form, string name)
+    private CuHandle Make(Weight weight, WeightForm form, string name)
     {
         Filters f = Filters.Of(weight.Shape);
         float[] plain = new float[weight.Shape.Elements];
-        if (weight.Forms.TryGetValue(WeightForm.Plain, out (ulong Address, long) raw))
+        if (weight.Forms.TryGetValue(WeightForm.Plain, out CuHandle? raw))
         {
             _context.Download<float>(raw.Address, plain);
         }
@@ -159,11 +191,28 @@ internal sealed class CudaParameters : IParameters
         }, name);
     }
 
+    private sealed class Use : CuObject
+    {
+        private readonly CudaParameters _parameters;
+
+        public Use(CudaParameters parameters)
+        {
+            _parameters = parameters;
+            SetHandle(1);
+        }
+
+        protected override bool ReleaseHandle()
+        {
+            _parameters.Release();
+            return true;
+        }
+    }
+
     private sealed class Weight(Shape shape)
     {
         public Shape Shape => shape;
 
-        public Dictionary<WeightForm, (ulong Address, long Bytes)> Forms { get; } = [];
+        public Dictionary<WeightForm, CuHandle> Forms { get; } = [];
 
         /// <summary>Forms whose addresses were handed out.</summary>
         public HashSet<WeightForm> InUse { get; } = [];

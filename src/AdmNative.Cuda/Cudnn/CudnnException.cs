@@ -7,20 +7,15 @@ public sealed class CudnnException : CudaException
     /// <param name="status">What cuDNN returned.</param>
     /// <param name="call">The entry point.</param>
     /// <param name="detail">The library's words; op and shapes.</param>
-    public CudnnException(CudnnStatus status, string call, string detail)
-        : base(CudaStatus.Unknown, call, $"{call} failed: {status} ({(int)status}); {detail}", inner: null)
+    /// <param name="subject">The step it was for; null when it was for none.</param>
+    public CudnnException(CudnnStatus status, string call, string detail, string? subject = null)
+        : base(CudaStatus.Unknown, $"{status} ({(int)status})", call, detail, subject, inner: null)
     {
         CudnnStatus = status;
-    }
-
-    private CudnnException(CudnnException inner, string where)
-        : base(inner.Status, inner.Call, $"{where}: {inner.Message}", inner)
-    {
-        CudnnStatus = inner.CudnnStatus;
     }
 
     /// <summary>What cuDNN returned.</summary>
     public CudnnStatus CudnnStatus { get; }
 
-    internal override CudaException At(string where) => new CudnnException(this, where);
+    internal override CudaException For(string subject) => new CudnnException(CudnnStatus, Call, Detail!, subject);
 }

@@ -169,7 +169,8 @@ internal sealed class CudnnSession : IDisposable
         y = LaunchRule.RoundUp(y, 256);
         w = LaunchRule.RoundUp(w, 256);
         long operands = x + y + w;
-        ulong memory = _context.Allocate(operands + _options.WorkspaceBytes, $"operands and workspace to time {s}");
+        using CuHandle scratch = _context.Allocate(operands + _options.WorkspaceBytes, $"operands and workspace to time {s}");
+        ulong memory = scratch.Address;
         try
         {
             _context.Ok(_context.Driver.MemsetD8(memory, 0, (nuint)operands, _context.Stream), "cuMemsetD8Async");
@@ -187,8 +188,7 @@ internal sealed class CudnnSession : IDisposable
         }
         finally
         {
-            _context.Driver.StreamSynchronize(_context.Stream);
-            _context.Driver.MemFree(memory);
+            _context.Settle();
         }
     }
 }

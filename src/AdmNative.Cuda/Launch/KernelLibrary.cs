@@ -170,7 +170,7 @@ public sealed class KernelLibrary : IDisposable
             status = _driver.ModuleLoad(out module, Encoding.UTF8.GetBytes(known.Image.Text + "\0"), out string log);
             if (status != CudaStatus.Success)
             {
-                throw Failure(status, $"cuModuleLoadDataEx({known.Image.File})", entry, shape, log);
+                throw Failure(status, $"cuModuleLoadDataEx({known.Image.File})", entry, shape, known.Image, log);
             }
 
             _modules.Add(known.Image.File, module);
@@ -188,9 +188,18 @@ public sealed class KernelLibrary : IDisposable
         return function;
     }
 
-    private CudaException Failure(CudaStatus status, string call, string entry, in LaunchShape s, string log = "") => new(
-        status, $"{call} for {entry}, grid {s.GridX} x {s.GridY} x {s.GridZ}, block {s.BlockX} x {s.BlockY} x {s.BlockZ}, {s.SharedBytes} bytes of dynamic shared memory",
-        string.Join("; ", new[] { Detail(status), log }.Where(t => t.Length > 0)));
+    private CudaException Failure(CudaStatus status, string call, string entry, in LaunchShape s, KernelImage? image = null, string log = "")
+    {
+        string of = image is null ? "" : $"{image.File} is PTX {image.Version} for {image.Target}";
+        return new CudaException(
+            status, $"{call} for {entry}, grid {s.GridX} x {s.GridY} x {s.GridZ}, block {s.BlockX} x {s.BlockY} x {s.BlockZ}, {s.SharedBytes} bytes of dynamic shared memory",
+            string.Join("; ", new[] { Detail(status), of, log }.Where(t => t.Length > 0)))
+        {
+            Image = image?.File,
+            Target = image?.Target,
+            Log = image is null ? null : log,
+        };
+    }
 
     private string Detail(CudaStatus status) => CudaException.Explain(_driver, status);
 

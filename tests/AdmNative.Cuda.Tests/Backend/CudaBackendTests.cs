@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Text.RegularExpressions;
 using AdmNative.Core;
 using AdmNative.Cuda;
 
@@ -5,12 +7,12 @@ namespace AdmNative.Tests;
 
 /// <summary>The cuda backend over a stand-in driver: what it calls, what it gives back, what it says when a call fails. Numbers are the virtual device's business.</summary>
 [Collection("fake cuda")]
-public sealed class CudaBackendTests
+public sealed partial class CudaBackendTests
 {
     private static readonly Graph s_graph = Model();
 
-    /// <summary>The latest run came to its end.</summary>
-    private static bool s_done;
+    /// <summary>What the latest run was doing.</summary>
+    private static string s_stage = "";
 
     [FakeCudaFact]
     public void A_replayed_run_is_one_call_and_allocates_nothing()
@@ -61,28 +63,30 @@ public sealed class CudaBackendTests
             what.Dispose();
         }
 
-        Assert.Equal(0, FakeCuda.Live);
+        Assert.Equal((0, 0), (FakeCuda.Live, backend.LeakedHandles));
         Assert.Throws<ObjectDisposedException>(run.Run);
         Assert.Throws<ObjectDisposedException>(() => backend.Plan(s_graph));
     }
 
-    [FakeCudaFact]
-    public void Any_call_that_fails_is_reported_leaks_nothing_and_leaves_the_process_usable()
+    [FakeCudaTheory]
+    [InlineData(CudaStatus.OutOfMemory)]
+    [InlineData(CudaStatus.IllegalAddress)] // spoils the context
+    public void Any_call_that_fails_is_reported_with_op_and_shapes_leaks_nothing_and_leaves_the_process_usable(CudaStatus status)
     {
         string[] calls =
         [
             "cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuStreamCreate",
-            "cuMemAlloc_v2", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuModuleLoadDataEx", "cuModuleGetFunction", "cuEventCreate", "cuStreamBeginCapture_v2",
-            "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuLaunchKernel", "cuGraphLaunch", "cuStreamSynchronize",
+            "cuMemAlloc_v2", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuModuleLoadDataEx", "cuModuleGetFunction", "cuEventCreate",
+            "cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuLaunchKernel", "cuGraphLaunch", "cuStreamSynchronize", "cuEventRecord",
+            "cuEventSynchronize", "cuEventElapsedTime",
         ];
         foreach (string call in calls)
         {
             for (int nth = 1; ; nth++)
             {
                 LibCudaDriver driver = FakeCuda.Fresh();
-                FakeCuda.Fail(call, CudaStatus.OutOfMemory, nth);
+                FakeCuda.Fail(call, status, nth);
                 CudaException? failed = null;
-                s_done = false;
                 try
                 {
                     Whole(driver);
@@ -100,13 +104,178 @@ public sealed class CudaBackendTests
                 }
 
                 // What fails when all work is done and read has nobody to tell.
-                Assert.True(failed is not null || s_done, $"call {nth} of {call} failed and nobody noticed");
-                Assert.True(failed is null || failed.Status == CudaStatus.OutOfMemory);
+                Assert.True(failed is not null || s_stage == "end", $"call {nth} of {call} failed and nobody noticed");
+                if (failed is not null)
+                {
+                    string what = $"call {nth} of {call}, while {s_stage}: {failed.Message}";
+                    Assert.True(failed.Status == status && failed.Call.Contains(Plain(call), StringComparison.Ordinal), what);
+                    Assert.True(failed.Message.Contains(failed.Call, StringComparison.Ordinal), what);
+                    Assert.True(failed.Subject is null ? s_stage == "opening" : Shapes().IsMatch(failed.Subject) && failed.Message.Contains(failed.Subject, StringComparison.Ordinal), what);
+                }
+
                 Assert.True(FakeCuda.Live == 0, $"call {nth} of {call} failed and {FakeCuda.Live} objects are left");
                 Whole(driver);
                 Assert.Equal(0, FakeCuda.Live);
             }
         }
+    }
+
+    [FakeCudaTheory]
+    [InlineData("cuMemFree_v2")]
+    [InlineData("cuEventDestroy_v2")]
+    [InlineData("cuGraphExecDestroy")]
+    [InlineData("cuGraphDestroy")]
+    [InlineData("cuModuleUnload")]
+    [InlineData("cuStreamDestroy_v2")]
+    [InlineData("cuDevicePrimaryCtxRelease_v2")]
+    public void What_the_driver_does_not_take_back_is_counted_and_disposal_throws_nothing(string call)
+    {
+        CudaBackend backend = CudaBackend.Create(FakeCuda.Fresh());
+        IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
+        IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
+        run.SetInput("x", new float[8 * 8 * 4]);
+        run.Run();
+        FakeCuda.Fail(call, CudaStatus.InvalidValue);
+        run.Dispose();
+        parameters.Dispose();
+        backend.Dispose();
+        Assert.Equal(1, backend.LeakedHandles);
+        Assert.True(FakeCuda.Live >= 1);
+    }
+
+    [FakeCudaFact]
+    public void A_lost_context_fails_fast_with_the_first_error_until_it_is_opened_anew()
+    {
+        LibCudaDriver driver = FakeCuda.Fresh();
+        CudaBackend backend = CudaBackend.Create(driver, new CudaOptions { Replay = false });
+        IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
+        IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
+        run.SetInput("x", new float[8 * 8 * 4]);
+        FakeCuda.Fail("cuLaunchKernel", CudaStatus.IllegalAddress, 2);
+        CudaException first = Assert.Throws<CudaException>(run.Run);
+        long calls = FakeCuda.Total;
+        Action[] later =
+        [
+            run.Run, () => run.SetInput("x", new float[8 * 8 * 4]), () => run.GetOutput("y", new float[8 * 8 * 8]), () => backend.LoadParameters(s_graph.Parameters, new Ones()),
+            () => backend.Load(backend.Plan(s_graph), parameters),
+        ];
+        foreach (Action call in later)
+        {
+            CudaException failed = Assert.Throws<CudaException>(call);
+            Assert.Equal((first.Status, first.Call, first.Subject), (failed.Status, failed.Call, failed.Subject));
+            Assert.Same(first, failed.InnerException);
+            Assert.Contains("open the device anew", failed.Message, StringComparison.Ordinal);
+        }
+
+        Assert.Equal(calls, FakeCuda.Total); // the driver was not asked
+        Assert.StartsWith("step 1, ", first.Subject, StringComparison.Ordinal);
+        run.Dispose();
+        backend.Dispose();
+        parameters.Dispose();
+        Assert.Equal((0, 0), (FakeCuda.Live, backend.LeakedHandles));
+        Whole(driver);
+    }
+
+    [FakeCudaTheory]
+    [InlineData(700)]
+    [InlineData(702)]
+    [InlineData(710)]
+    [InlineData(714)]
+    [InlineData(715)]
+    [InlineData(716)]
+    [InlineData(717)]
+    [InlineData(718)]
+    [InlineData(719)]
+    public void What_spoils_a_context_while_it_is_disposed_is_kept_for_the_next_call(int status)
+    {
+        using CudaBackend backend = CudaBackend.Create(FakeCuda.Fresh());
+        using IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
+        IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
+        FakeCuda.Fail("cuStreamSynchronize", (CudaStatus)status);
+        run.Dispose();
+        CudaException later = Assert.Throws<CudaException>(() => backend.LoadParameters(s_graph.Parameters, new Ones()));
+        Assert.Equal(((CudaStatus)status, "cuStreamSynchronize"), (later.Status, later.Call));
+        Assert.True(later.PoisonsContext);
+    }
+
+    [FakeCudaFact]
+    public void What_is_forgotten_is_counted_and_given_back_at_the_next_allocation()
+    {
+        LibCudaDriver driver = FakeCuda.Fresh();
+        using CudaBackend backend = CudaBackend.Create(driver);
+        IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
+        long live = FakeCuda.Live, calls = Forget(backend, parameters);
+        Collect();
+        Assert.Equal(calls, FakeCuda.Total); // the finalizer thread called nothing
+        Assert.Equal(5, backend.LeakedHandles); // arena, two events, graph, executable graph
+        using (backend.LoadParameters(s_graph.Parameters, new Ones()))
+        {
+        }
+
+        parameters.Dispose();
+        backend.Dispose();
+        Assert.Equal(0, FakeCuda.Live);
+        Assert.Equal(5, backend.LeakedHandles);
+        Assert.True(live > 5);
+    }
+
+    [FakeCudaFact]
+    public void A_device_that_is_forgotten_with_all_it_holds_is_given_back_when_one_is_opened()
+    {
+        LibCudaDriver driver = FakeCuda.Fresh();
+        ForgetAll(driver);
+        long live = FakeCuda.Live, calls = FakeCuda.Total;
+        Assert.True(live > 5);
+        Collect();
+        Assert.Equal((live, calls), (FakeCuda.Live, FakeCuda.Total));
+        CudaBackend.Create(driver).Dispose();
+        Assert.Equal(0, FakeCuda.Live);
+    }
+
+    [FakeCudaFact]
+    public void Disposal_on_another_thread_makes_the_context_current_there()
+    {
+        LibCudaDriver driver = FakeCuda.Fresh();
+        CudaBackend backend = CudaBackend.Create(driver);
+        IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
+        IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
+        var failed = new List<Exception>();
+        foreach (IDisposable one in new IDisposable[] { run, backend, parameters })
+        {
+            var thread = new Thread(() =>
+            {
+                try
+                {
+                    one.Dispose();
+                }
+                catch (Exception e)
+                {
+                    failed.Add(e);
+                }
+            });
+            thread.Start();
+            thread.Join();
+        }
+
+        Assert.Empty(failed);
+        Assert.Equal((0, 0), (FakeCuda.Live, backend.LeakedHandles));
+    }
+
+    [FakeCudaFact]
+    public void An_executable_keeps_the_weights_it_runs_on()
+    {
+        using CudaBackend backend = CudaBackend.Create(FakeCuda.Fresh());
+        IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
+        IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
+        long live = FakeCuda.Live;
+        parameters.Dispose();
+        Assert.Equal(live, FakeCuda.Live);
+        Assert.Throws<ObjectDisposedException>(() => backend.Load(run.Plan, parameters));
+        run.SetInput("x", new float[8 * 8 * 4]);
+        run.Run();
+        run.Dispose();
+        backend.Dispose();
+        Assert.Equal(0, FakeCuda.Live);
     }
 
     [FakeCudaFact]
@@ -149,14 +318,48 @@ public sealed class CudaBackendTests
 
     private static void Whole(LibCudaDriver driver, CudaOptions? options = null)
     {
+        s_stage = "opening";
         using CudaBackend backend = CudaBackend.Create(driver, options);
+        s_stage = "loading";
         using IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
         using IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
+        s_stage = "running";
         run.SetInput("x", new float[8 * 8 * 4]);
         run.Run();
         run.GetOutput("y", new float[8 * 8 * 8]);
-        s_done = true;
+        run.Timing = true;
+        run.Run();
+        s_stage = "end";
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static long Forget(CudaBackend backend, IParameters parameters)
+    {
+        IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
+        run.SetInput("x", new float[8 * 8 * 4]);
+        run.Run();
+        return FakeCuda.Total;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void ForgetAll(LibCudaDriver driver)
+    {
+        CudaBackend backend = CudaBackend.Create(driver);
+        Forget(backend, backend.LoadParameters(s_graph.Parameters, new Ones()));
+    }
+
+    private static void Collect()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+    }
+
+    /// <summary>The name of a call in our sources.</summary>
+    private static string Plain(string call) => call[(call.StartsWith("cuDeviceP", StringComparison.Ordinal) ? 8 : 2)..]
+        .Replace("_v2", "", StringComparison.Ordinal).Replace("Async", "", StringComparison.Ordinal).Replace("WithFlags", "", StringComparison.Ordinal);
+
+    [GeneratedRegex(@"\[\d+(,\d+)*\]|^a disposal")]
+    private static partial Regex Shapes();
 
     private static Graph Model()
     {

@@ -1,5 +1,6 @@
 // A stand-in for the CUDA driver: the calls AdmNative imports, over malloc and memcpy. It counts every call, returns a chosen status at the
-// n-th call of a chosen name, remembers the last launch, and knows its live objects. Statuses that spoil a context stay until fake_reset.
+// n-th call of a chosen name, remembers the last launch, and knows its live objects. Statuses that spoil a context stay until it is
+// released.
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,12 +30,18 @@ static struct counter *counter(const char *name) {
     return &counters[i];
 }
 
-// A spoiled context answers every call with the error that spoiled it, except those that only name errors.
+// A spoiled context answers every call in it with the error that spoiled it, until it is released for the last time. Calls that need no context go on.
+static int needs_context(const char *name) {
+    static const char *const free_calls[] = { "cuGetError", "cuInit", "cuDriver", "cuDevice" };
+    for (size_t i = 0; i < sizeof free_calls / sizeof *free_calls; i++) if (!strncmp(name, free_calls[i], strlen(free_calls[i]))) return 0;
+    return 1;
+}
+
 static CUresult enter(const char *name) {
     pthread_mutex_lock(&lock);
     struct counter *c = counter(name);
-    CUresult status = ++c->calls == c->fail_at ? c->status : strncmp(name, "cuGetError", 10) ? poison : SUCCESS;
-    if (status == 700 || status == 702 || status == 710 || (status >= 714 && status <= 719)) poison = status;
+    CUresult status = ++c->calls == c->fail_at ? c->status : needs_context(name) ? poison : SUCCESS;
+    if (retained && (status == 700 || status == 702 || status == 710 || (status >= 714 && status <= 719))) poison = status;
     pthread_mutex_unlock(&lock);
     return status;
 }
@@ -179,7 +186,11 @@ CUresult cuDevicePrimaryCtxRetain(void **context, int device) {
 CUresult cuDevicePrimaryCtxRelease_v2(int device) {
     ENTER();
     NEED(device < devices && retained > 0, 201);
-    return --retained ? SUCCESS : destroy(primary, CONTEXT);
+    if (--retained) return SUCCESS;
+    for (; poison && objects; ) destroy(objects, objects->kind); // with a spoiled context goes what could not be given back
+    CUresult status = poison ? SUCCESS : destroy(primary, CONTEXT);
+    poison = SUCCESS, primary = NULL;
+    return status;
 }
 
 CUresult cuCtxSetCurrent(void *context) { ENTER(); NEED(!context || live(context, CONTEXT), 201); current = context; return SUCCESS; }
