@@ -14,9 +14,9 @@ internal static class Devices
     /// <exception cref="DeviceUnavailableException">The device is not to be had here.</exception>
     public static IBackend Open(Host host, string name, int threads, bool quiet)
     {
-        if (name == "auto" && !quiet)
+        if (name == "auto")
         {
-            host.Error.WriteLine($"device: cpu ({NoCuda})");
+            return Choose(host, threads, quiet);
         }
 
         string kind = name.Split(':')[0];
@@ -29,11 +29,23 @@ internal static class Devices
 
         return kind switch
         {
-            "auto" or "cpu" => new CpuBackend(new CpuOptions { Threads = threads }),
+            "cpu" => new CpuBackend(new CpuOptions { Threads = threads }),
             "cuda" => Cuda(name, ordinal),
             "virtual" => new VirtualBackend(threads),
             _ => throw Unknown(name),
         };
+    }
+
+    /// <summary>Cuda where a driver and a device answer. A device that answers and then fails is an error, not a reason to compute elsewhere.</summary>
+    private static IBackend Choose(Host host, int threads, bool quiet)
+    {
+        bool cuda = CudaBackend.TryCreate(null, out CudaBackend? backend, out string? reason);
+        if (!quiet)
+        {
+            host.Error.WriteLine(cuda ? $"device: cuda ({backend!.Description})" : $"device: cpu ({reason})");
+        }
+
+        return cuda ? backend! : new CpuBackend(new CpuOptions { Threads = threads });
     }
 
     private static CudaBackend Cuda(string name, int ordinal)
@@ -47,8 +59,6 @@ internal static class Devices
             throw new DeviceUnavailableException($"--device {name}: {e.Message} Without one, use --device cpu.", e);
         }
     }
-
-    private const string NoCuda = "networks on cuda are new and without gradients yet: ask for them with --device cuda";
 
     private static UsageException Unknown(string name) => new($"--device: '{name}' is not one of auto, cpu, cuda, cuda:N, virtual");
 }

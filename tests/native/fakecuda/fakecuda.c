@@ -50,7 +50,7 @@ static CUresult enter(const char *name) {
 #define NEED(condition, status) do { if (!(condition)) return status; } while (0)
 
 static struct object *create(enum kind kind, struct object *owner, size_t bytes) {
-    struct object *o = calloc(1, sizeof *o + bytes + 64);
+    struct object *o = calloc(1, sizeof *o + bytes + 256);
     o->kind = kind, o->owner = owner, o->bytes = bytes;
     pthread_mutex_lock(&lock);
     o->next = objects, objects = o;
@@ -79,8 +79,8 @@ static CUresult destroy(void *p, enum kind kind) {
     return SUCCESS;
 }
 
-// Memory is the object's tail, at a multiple of 64.
-static void *bytes_of(struct object *o) { return (void *)(((uintptr_t)(o + 1) + 63) & ~(uintptr_t)63); }
+// Memory is the object's tail, at a multiple of 256 as the driver's is.
+static void *bytes_of(struct object *o) { return (void *)(((uintptr_t)(o + 1) + 255) & ~(uintptr_t)255); }
 
 static struct object *holder(uintptr_t address, size_t bytes, enum kind kind) {
     pthread_mutex_lock(&lock);
