@@ -4,7 +4,7 @@ using AdmNative.Core;
 namespace AdmNative.Cuda;
 
 /// <summary>
-/// The cuda device: the shipped kernels on a CUDA driver, installed or virtual. Computes in f32. Executables and weights may outlive the backend; the
+/// The cuda device: the shipped kernels on a CUDA driver, installed or virtual, in f32 or mixed precision. Executables and weights may outlive the backend; the
 /// device is given back when the last of them is disposed.
 /// </summary>
 public sealed class CudaBackend : IBackend
@@ -67,13 +67,21 @@ public sealed class CudaBackend : IBackend
     /// <exception cref="NotSupportedException">There is no kernel for an op; the message names it.</exception>
     public Plan Plan(Graph graph)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
         ArgumentNullException.ThrowIfNull(graph);
+        var types = new StoredTypes(graph, _options.Precision);
+        return Plan(graph, node => types[node]);
+    }
+
+    /// <summary>A plan whose values are stored as somebody else decides; graph inputs and outputs must be f32.</summary>
+    internal Plan Plan(Graph graph, Func<Node, KernelDType> storedAs)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
         DeviceLimits limits = _context.Limits;
         return Planner.Plan(graph, new PlannerOptions
         {
-            WorkspaceBytes = node => CudaSteps.WorkspaceBytes(node, limits),
-            AllowStrided = CudaSteps.AllowStrided,
+            StoredAs = node => node.Type.DType == DType.F32 ? StoredTypes.PlannerType(storedAs(node)) : node.Type.DType,
+            WorkspaceBytes = node => CudaSteps.WorkspaceBytes(node, limits, storedAs),
+            AllowStrided = node => CudaSteps.AllowStrided(node, storedAs),
             AllowInPlace = CudaSteps.AllowInPlace,
             Alignment = 256,
         });

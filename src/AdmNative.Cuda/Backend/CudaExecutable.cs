@@ -19,6 +19,14 @@ internal sealed class CudaExecutable : ICudaExecutable
 
     public CudaExecutable(Plan plan, CudaParameters parameters, bool replay)
     {
+        foreach (Node node in plan.Graph.Inputs.Values.Concat(plan.Graph.Outputs.Select(o => o.Node)))
+        {
+            if (plan.Layouts[node.Id].DType != node.Type.DType)
+            {
+                throw new ArgumentException($"inputs and outputs are stored in their own type, not {plan.Layouts[node.Id].DType}: {node}", nameof(plan));
+            }
+        }
+
         (Plan, _parameters, _context, _replay) = (plan, parameters, parameters.Context, replay);
         _steps = new StepCall[plan.Steps.Count][];
         Array.Fill(_steps, []);
@@ -356,8 +364,8 @@ internal sealed class CudaExecutable : ICudaExecutable
         ValueLayout layout = Plan.Layouts[node.Id];
         return layout.Storage switch
         {
-            Storage.Arena => new Operand(_arena!.Address + (ulong)layout.OffsetBytes, layout.RowStride, node.Shape, KernelDType.F32),
-            Storage.Parameter => new Operand(_parameters.Get(node.Name!, node.Shape, WeightForm.Plain), node.Shape.Last, node.Shape, KernelDType.F32),
+            Storage.Arena => new Operand(_arena!.Address + (ulong)layout.OffsetBytes, layout.RowStride, node.Shape, StoredTypes.KernelType(layout.DType)),
+            Storage.Parameter => new Operand(_parameters.Get(node.Name!, node.Shape, WeightForm.Plain, KernelDType.F32), node.Shape.Last, node.Shape, KernelDType.F32),
             _ => throw new InvalidOperationException($"the plan uses %{node.Id}, which it does not store: {node}"),
         };
     }

@@ -7,6 +7,13 @@ public sealed record CudaOptions
     public int Device { get; init; }
 
     /// <summary>
+    /// How activations are stored: f32, f16 or bf16. In half precision convolutions run on tensor cores over half copies of their weights, and every kernel
+    /// still computes in f32 and rounds what it stores; weights have f32 masters, and embeddings, statistics, losses, sampler states, the network's last
+    /// layers and everything that goes in and out stay f32.
+    /// </summary>
+    public KernelDType Precision { get; init; } = KernelDType.F32;
+
+    /// <summary>
     /// Replay a run as one CUDA graph; without, every kernel is launched by itself. Launches are the same either way. Runs that are timed are not replayed.
     /// </summary>
     public bool Replay { get; init; } = true;

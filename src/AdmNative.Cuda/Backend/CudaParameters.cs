@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using AdmNative.Core;
 
 namespace AdmNative.Cuda;
@@ -16,11 +17,13 @@ internal enum WeightForm
 }
 
 /// <summary>
-/// Weights on the device, read once. A kernel that wants another form has it made when its executable is loaded and shares it with every executable that
-/// wants the same; a plain copy that nobody runs on goes when another form is there.
+/// Weights on the device, read once. A kernel that wants another form or type has it made when its executable is loaded and shares it with every executable
+/// that wants the same. One f32 copy, the master, always stays; a plain one that nobody runs on goes when f32 filters are there.
 /// </summary>
 internal sealed class CudaParameters : IParameters
 {
+    private static readonly (WeightForm, KernelDType) s_plain = (WeightForm.Plain, KernelDType.F32), s_filters = (WeightForm.Filters, KernelDType.F32);
+
     private readonly CudaContext _context;
     private readonly Dictionary<string, Weight> _weights = [];
     private readonly Lock _lock = new();
@@ -40,7 +43,7 @@ internal sealed class CudaParameters : IParameters
                 source.ReadFloats(name, values);
                 var weight = new Weight(node.Shape);
                 _weights.Add(name, weight);
-                Add(weight, WeightForm.Plain, values, name);
+                Add<float>(weight, (WeightForm.Plain, KernelDType.F32), values, name);
             }
         }
         catch (CudaException e)
@@ -70,9 +73,9 @@ internal sealed class CudaParameters : IParameters
 
     public CudaContext Context => _context;
 
-    /// <summary>The weight in a form; made on first demand and resident from then on.</summary>
-    /// <exception cref="CheckpointException">The weight is not among those loaded, or of another shape.</exception>
-    public ulong Get(string name, Shape shape, WeightForm form)
+    /// <summary>The weight in a form and a type; made on first demand and resident from then on.</summary>
+    /// <exception cref="CheckpointException">The weight is not among those loaded, or of another shape, or beyond what f16 holds.</exception>
+    public ulong Get(string name, Shape shape, WeightForm form, KernelDType type)
     {
         lock (_lock)
         {
@@ -87,12 +90,12 @@ internal sealed class CudaParameters : IParameters
                 throw new CheckpointException($"parameter {name} is {shape} in the graph and {weight.Shape} in the loaded weights");
             }
 
-            weight.InUse.Add(form);
-            if (!weight.Forms.TryGetValue(form, out CuHandle? memory))
+            weight.InUse.Add((form, type));
+            if (!weight.Forms.TryGetValue((form, type), out CuHandle? memory))
             {
                 try
                 {
-                    memory = Make(weight, form, name);
+                    memory = Make(weight, form, type, name);
                 }
                 catch (CudaException e)
                 {
@@ -100,7 +103,7 @@ internal sealed class CudaParameters : IParameters
                 }
             }
 
-            if (!weight.InUse.Contains(WeightForm.Plain) && weight.Forms.ContainsKey(WeightForm.Filters) && weight.Forms.Remove(WeightForm.Plain, out CuHandle? plain))
+            if (!weight.InUse.Contains(s_plain) && weight.Forms.ContainsKey(s_filters) && weight.Forms.Remove(s_plain, out CuHandle? plain))
             {
                 plain.Dispose();
             }
@@ -151,13 +154,13 @@ internal sealed class CudaParameters : IParameters
         }
     }
 
-    private CuHandle Add(Weight weight, WeightForm form, float[] values, string name)
+    private CuHandle Add<T>(Weight weight, (WeightForm, KernelDType) form, T[] values, string name) where T : unmanaged
     {
         CuHandle? memory = null;
         try
         {
-            memory = _context.Allocate(Math.Max(16, values.Length * 4L), $"weights of {name}");
-            _context.Upload<float>(values, memory.Address);
+            memory = _context.Allocate(Math.Max(16, values.Length * (long)Unsafe.SizeOf<T>()), $"weights of {name}");
+            _context.Upload<T>(values, memory.Address);
             weight.Forms.Add(form, memory);
             return memory;
         }
@@ -168,27 +171,56 @@ internal sealed class CudaParameters : IParameters
         }
     }
 
-    private CuHandle Make(Weight weight, WeightForm form, string name)
+    /// <summary>Any form comes from the master.</summary>
+    private CuHandle Make(Weight weight, WeightForm form, KernelDType type, string name)
     {
         Filters f = Filters.Of(weight.Shape);
         float[] plain = new float[weight.Shape.Elements];
-        if (weight.Forms.TryGetValue(WeightForm.Plain, out CuHandle? raw))
+        if (weight.Forms.TryGetValue(s_plain, out CuHandle? raw))
         {
             _context.Download<float>(raw.Address, plain);
         }
         else
         {
-            float[] packed = new float[f.PackedElements];
-            _context.Download<float>(weight.Forms[WeightForm.Filters].Address, packed);
+            float[] packed = new float[f.PackedElements(KernelDType.F32)];
+            _context.Download<float>(weight.Forms[s_filters].Address, packed);
             f.Unpack(packed, plain);
         }
 
-        return Add(weight, form, form switch
+        float[] values = form switch
         {
             WeightForm.Plain => plain,
-            WeightForm.Filters => f.Pack(plain),
-            _ => f.Flip(plain),
-        }, name);
+            WeightForm.Filters => f.Pack(plain, type),
+            _ => f.Flip(plain, type),
+        };
+        return type switch
+        {
+            KernelDType.F16 => Add(weight, (form, type), ToHalf(values, name), name),
+            KernelDType.BF16 => Add(weight, (form, type), Array.ConvertAll(values, ToBFloat), name),
+            _ => Add(weight, (form, type), values, name),
+        };
+    }
+
+    private static Half[] ToHalf(float[] values, string name)
+    {
+        var result = new Half[values.Length];
+        for (int i = 0; i < result.Length; i++)
+        {
+            result[i] = (Half)values[i];
+            if (Half.IsInfinity(result[i]) && float.IsFinite(values[i]))
+            {
+                throw new CheckpointException($"parameter {name} holds {values[i]}, beyond f16 (65504); compute in bf16 or f32");
+            }
+        }
+
+        return result;
+    }
+
+    /// <summary>Rounded to nearest even; NaN stays NaN.</summary>
+    private static ushort ToBFloat(float value)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(value);
+        return float.IsNaN(value) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 
     private sealed class Use : CuObject
@@ -212,34 +244,32 @@ internal sealed class CudaParameters : IParameters
     {
         public Shape Shape => shape;
 
-        public Dictionary<WeightForm, CuHandle> Forms { get; } = [];
+        public Dictionary<(WeightForm Form, KernelDType Type), CuHandle> Forms { get; } = [];
 
         /// <summary>Forms whose addresses were handed out.</summary>
-        public HashSet<WeightForm> InUse { get; } = [];
+        public HashSet<(WeightForm Form, KernelDType Type)> InUse { get; } = [];
     }
 }
 
 /// <summary>Filters [K, C, R, S] of a checkpoint, or a matrix [K, C] with ones behind it, and the forms kernels take.</summary>
 internal readonly record struct Filters(int K, int C, int R, int S)
 {
-    public int PaddedC => ConvShape.Padded(C, KernelDType.F32);
-
-    public int PaddedK => ConvShape.Padded(K, KernelDType.F32);
-
-    public long PackedElements => (long)K * R * S * PaddedC;
+    public long PackedElements(KernelDType type) => (long)K * R * S * ConvShape.Padded(C, type);
 
     public static Filters Of(Shape s) => new(s[0], s[1], s.Rank > 2 ? s[2] : 1, s.Rank > 3 ? s[3] : 1);
 
-    public float[] Pack(float[] plain)
+    /// <summary>[K, R, S, C], C in whole 16 bytes of a type.</summary>
+    public float[] Pack(float[] plain, KernelDType type)
     {
-        float[] packed = new float[PackedElements];
+        int width = ConvShape.Padded(C, type);
+        float[] packed = new float[PackedElements(type)];
         for (int k = 0; k < K; k++)
         {
             for (int c = 0; c < C; c++)
             {
                 for (int t = 0; t < R * S; t++)
                 {
-                    packed[((((long)k * R * S) + t) * PaddedC) + c] = plain[((((long)k * C) + c) * R * S) + t];
+                    packed[((((long)k * R * S) + t) * width) + c] = plain[((((long)k * C) + c) * R * S) + t];
                 }
             }
         }
@@ -247,30 +277,34 @@ internal readonly record struct Filters(int K, int C, int R, int S)
         return packed;
     }
 
+    /// <summary>Undoes <see cref="Pack"/> in f32.</summary>
     public void Unpack(float[] packed, float[] plain)
     {
+        int width = ConvShape.Padded(C, KernelDType.F32);
         for (int k = 0; k < K; k++)
         {
             for (int c = 0; c < C; c++)
             {
                 for (int t = 0; t < R * S; t++)
                 {
-                    plain[((((long)k * C) + c) * R * S) + t] = packed[((((long)k * R * S) + t) * PaddedC) + c];
+                    plain[((((long)k * C) + c) * R * S) + t] = packed[((((long)k * R * S) + t) * width) + c];
                 }
             }
         }
     }
 
-    public float[] Flip(float[] plain)
+    /// <summary>[C, R, S, K] flipped, K in whole 16 bytes of a type.</summary>
+    public float[] Flip(float[] plain, KernelDType type)
     {
-        float[] flipped = new float[(long)C * R * S * PaddedK];
+        int width = ConvShape.Padded(K, type);
+        float[] flipped = new float[(long)C * R * S * width];
         for (int k = 0; k < K; k++)
         {
             for (int c = 0; c < C; c++)
             {
                 for (int t = 0; t < R * S; t++)
                 {
-                    flipped[((((long)c * R * S) + ((R * S) - 1 - t)) * PaddedK) + k] = plain[((((long)k * C) + c) * R * S) + t];
+                    flipped[((((long)c * R * S) + ((R * S) - 1 - t)) * width) + k] = plain[((((long)k * C) + c) * R * S) + t];
                 }
             }
         }

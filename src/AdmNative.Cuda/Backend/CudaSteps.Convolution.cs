@@ -11,10 +11,9 @@ internal static partial class CudaSteps
     /// </summary>
     private static void Convolution(StepBuilder b, int stride, int padH, int padW)
     {
-        (Operand x, Operand y) = (b.In(0), b.Out);
         bool residual = b.Has(3);
-        Operand from = Aligned(b, x, copy: true), to = Aligned(b, y, copy: false), addend = residual ? Aligned(b, b.In(3), copy: true) : default;
-        ConvShape shape = ShapeOf(b, x.Shape, stride, padH, padW) with
+        Operand from = b.InAligned(0), to = b.OutAligned, addend = residual ? b.InAligned(3) : default;
+        ConvShape shape = ShapeOf(b, from.Shape, stride, padH, padW) with
         {
             Bias = b.Has(2),
             Residual = residual,
@@ -29,19 +28,14 @@ internal static partial class CudaSteps
             Residual = addend.Address,
             Workspace = b.Scratch(plan.WorkspaceBytes),
         }));
-        if (to != y)
-        {
-            Copy(b, to, y);
-        }
     }
 
     /// <summary>dx from dy, w and perhaps an addend.</summary>
     private static void InputGradient(StepBuilder b, int stride, int padH, int padW)
     {
-        (Operand dy, Operand dx) = (b.In(0), b.Out);
         bool added = b.Has(2);
-        Operand from = Aligned(b, dy, copy: true), to = Aligned(b, dx, copy: false), addend = added ? Aligned(b, b.In(2), copy: true) : default;
-        ConvShape shape = ShapeOf(b, dx.Shape, stride, padH, padW) with
+        Operand from = b.InAligned(0), to = b.OutAligned, addend = added ? b.InAligned(2) : default;
+        ConvShape shape = ShapeOf(b, to.Shape, stride, padH, padW) with
         {
             Bias = false,
             Residual = added,
@@ -55,10 +49,6 @@ internal static partial class CudaSteps
             Residual = addend.Address,
             Workspace = b.Scratch(plan.WorkspaceBytes),
         }));
-        if (to != dx)
-        {
-            Copy(b, to, dx);
-        }
     }
 
     /// <summary>The forward convolution of a step; x is its input.</summary>
@@ -73,21 +63,4 @@ internal static partial class CudaSteps
 
     /// <summary>A single row has no stride; 0 stands for a sound one.</summary>
     private static long RowStride(Operand x) => x.Rows > 1 ? x.Stride : 0;
-
-    /// <summary>The operand itself if its rows are whole 16 bytes, else scratch rows that are, holding the same if wanted.</summary>
-    private static Operand Aligned(StepBuilder b, Operand x, bool copy)
-    {
-        if (x.Aligned)
-        {
-            return x;
-        }
-
-        Operand padded = b.Padded(x.Shape);
-        if (copy)
-        {
-            Copy(b, x, padded);
-        }
-
-        return padded;
-    }
 }

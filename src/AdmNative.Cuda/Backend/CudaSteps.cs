@@ -7,17 +7,17 @@ internal static partial class CudaSteps
 {
     /// <summary>Scratch bytes the launches of an op take.</summary>
     /// <exception cref="NotSupportedException">There is no kernel for the op.</exception>
-    public static long WorkspaceBytes(Node node, in DeviceLimits limits)
+    public static long WorkspaceBytes(Node node, in DeviceLimits limits, Func<Node, KernelDType> storedAs)
     {
-        var builder = new StepBuilder(node, limits);
+        var builder = new StepBuilder(node, limits, storedAs);
         Build(builder);
         return builder.WorkspaceBytes;
     }
 
     /// <summary>May operands and result be ranges of columns of wider rows?</summary>
-    public static bool AllowStrided(Node node) =>
+    public static bool AllowStrided(Node node, Func<Node, KernelDType> storedAs) =>
         node.Op is not (Attention or AttentionGrad or TimestepEmbedding or Embedding or EmbeddingGrad or Dropout or AddPositional or PositionalGrad or PlaceToken)
-        && !IsLoss(node.Op!) && node.Shape.Last % 4 == 0 && node.Inputs.All(i => i.Kind == NodeKind.Parameter || i.Shape.Last % 4 == 0);
+        && !IsLoss(node.Op!) && IsWhole(node, storedAs) && node.Inputs.All(i => i.Kind == NodeKind.Parameter || IsWhole(i, storedAs));
 
     /// <summary>May the result lie where operand i is?</summary>
     public static bool AllowInPlace(Node node, int i) => node.Op is not (GroupNorm or Linear or Conv2d or MsePerSampleGrad) || (i == 3 && node.Op is Linear or Conv2d);
@@ -36,16 +36,16 @@ internal static partial class CudaSteps
             case Add: Eltwise(b, EltwiseOp.Sum); break;
             case Scale op: Eltwise(b, EltwiseOp.Scale, op.Factor); break;
             case Dropout op: Drop(b, op); break;
-            case StopGradient or Reshape: Copy(b, b.In(0) with { Shape = b.Out.Shape }, b.Out); break;
+            case StopGradient or Reshape: Move(b, b.InStored(0), b.OutStored); break;
 
             // layout
             case ConcatChannels: Concat(b); break;
-            case SliceChannels op: Copy(b, b.In(0).Cut(op.Begin, op.Count), b.Out); break;
+            case SliceChannels op: Copy(b, b.InStored(0).Cut(op.Begin, op.Count), b.OutStored); break;
             case PadChannels op: Pad(b, b.In(0), b.Out, op.Begin); break;
             case Constant op: Pad(b, null, b.Out, 0, op.Value); break;
 
             // tokens
-            case TakeToken op: Copy(b, b.In(0).Token(op.Index), b.Out); break;
+            case TakeToken op: Copy(b, b.InStored(0).Token(op.Index), b.OutStored); break;
             case PlaceToken op: Place(b, op.Index); break;
             case PrependMean: Pool(b, PoolPass.PlainTokens); break;
             case PrependMeanGrad: Pool(b, PoolPass.TokensBackward); break;
@@ -71,14 +71,14 @@ internal static partial class CudaSteps
             case Attention op: Attend(b, op); break;
 
             // pixels and samples
-            case Modulate: Spatial(b, SpatialOp.Modulate, x: b.In(0), scale: b.In(1), shift: b.In(1).Cut(b.Out.Columns, b.Out.Columns)); break;
-            case ModulateInputGrad: Spatial(b, SpatialOp.Modulate, x: b.In(0), scale: b.In(1)); break;
-            case AddPerSample: Spatial(b, SpatialOp.Modulate, x: b.In(0), shift: b.In(1)); break;
+            case Modulate: Spatial(b, SpatialOp.Modulate, x: b.In(0), scale: b.InF32(1), shift: b.InF32(1).Cut(b.Out.Columns, b.Out.Columns)); break;
+            case ModulateInputGrad: Spatial(b, SpatialOp.Modulate, x: b.In(0), scale: b.InF32(1)); break;
+            case AddPerSample: Spatial(b, SpatialOp.Modulate, x: b.In(0), shift: b.InF32(1)); break;
             case ModulateParamGrad: Spatial(b, SpatialOp.Dot, x: b.In(0), dy: b.In(1)); break;
             case SumSpatial: Spatial(b, SpatialOp.Sum, x: b.In(0)); break;
             case MeanSpatial: Spatial(b, SpatialOp.Sum, x: b.In(0), factor: 1.0 / b.In(0).RowsPerSample); break;
             case ChannelSum: Spatial(b, SpatialOp.Sum, x: b.In(0) with { Shape = [1, b.In(0).Rows, b.In(0).Columns] }); break;
-            case BroadcastSpatial op: Spatial(b, SpatialOp.Broadcast, shift: b.In(0), factor: op.Factor); break;
+            case BroadcastSpatial op: Spatial(b, SpatialOp.Broadcast, shift: b.InF32(0), factor: op.Factor); break;
 
             // sampler: x_t, output, x_0, coefficients, noise, gradient
             case PredictXStart op: Sample(b, new(SamplerPass.XStart, op.Mean, default, op.Clip), b.In(0), b.In(1), null, b.In(2)); break;
@@ -102,6 +102,15 @@ internal static partial class CudaSteps
             case Op op: throw new NotSupportedException($"the cuda device has no kernel for {op.Name}; node: {b.Node}");
             default: throw new ArgumentException($"not an op: {b.Node}");
         }
+
+        b.Finish();
+    }
+
+    /// <summary>Columns, and the first of a slice, are whole 16 bytes.</summary>
+    private static bool IsWhole(Node node, Func<Node, KernelDType> storedAs)
+    {
+        int vector = 16 / storedAs(node).Bytes();
+        return node.Shape.Last % vector == 0 && (node.Op is not SliceChannels slice || slice.Begin % vector == 0);
     }
 
     private static bool IsLoss(Op op) =>
@@ -123,26 +132,20 @@ internal static partial class CudaSteps
         b.Add(DropoutKernels.Enqueue(plan, b.In(0).Address, b.InF32(1).Address, b.Out.Address));
     }
 
-    /// <summary>Rows from one place to another.</summary>
-    private static void Copy(StepBuilder b, Operand from, Operand to)
-    {
-        var shape = new EltwiseShape(EltwiseOp.Copy, to.Rows, to.Columns)
-        {
-            StrideA = from.Stride,
-            StrideY = to.Stride,
-            Unaligned = from.Address % 16 != 0 || to.Address % 16 != 0,
-        };
-        b.Add(EltwiseKernels.Enqueue(EltwiseKernels.Plan(shape, to.Type, b.Limits), from.Address, 0, to.Address));
-    }
+    /// <summary>Rows from one place to another, and from one type to another.</summary>
+    private static void Copy(StepBuilder b, Operand from, Operand to) => b.Add(StepBuilder.Copy(from, to, b.Limits));
+
+    /// <summary>The rows of an operand to a dense result that may have them in another shape.</summary>
+    private static void Move(StepBuilder b, Operand from, Operand to) => Copy(b, from, to with { Shape = from.Shape, Stride = from.Columns });
 
     /// <summary>Operands that were not born in their columns are copied there.</summary>
     private static void Concat(StepBuilder b)
     {
-        Operand y = b.Out;
+        Operand y = b.OutStored;
         int begin = 0;
         for (int i = 0; i < b.Inputs; i++)
         {
-            Operand x = b.In(i), part = y.Cut(begin, x.Columns);
+            Operand x = b.InStored(i), part = y.Cut(begin, x.Columns);
             if (x.Address != part.Address)
             {
                 Copy(b, x, part);
@@ -168,8 +171,8 @@ internal static partial class CudaSteps
 
     private static void Spatial(StepBuilder b, SpatialOp op, Operand? x = null, Operand? dy = null, Operand? scale = null, Operand? shift = null, double factor = 1)
     {
-        Operand y = b.Out, over = x ?? y, row = scale ?? shift ?? y;
         bool reduces = op is SpatialOp.Sum or SpatialOp.Dot;
+        Operand y = reduces ? b.OutF32 : b.Out, over = x ?? y, row = scale ?? shift ?? y;
         bool unaligned = new[] { x, dy, scale, shift, y }.Any(o => o?.Address % 16 > 0);
         int columns = op == SpatialOp.Dot ? 2 * over.Columns : over.Columns;
         var shape = new SpatialShape(op, over.Samples, over.RowsPerSample, over.Columns)

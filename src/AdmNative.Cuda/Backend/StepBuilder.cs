@@ -38,33 +38,44 @@ internal readonly record struct Operand(ulong Address, long Stride, Shape Shape,
 
 /// <summary>
 /// What a step sees while its launches are made. The same code runs twice: when the plan is made, over stand-in addresses, to learn how much scratch memory
-/// it takes; and when the plan is loaded, over the real ones.
+/// it takes; and when the plan is loaded, over the real ones. A step computes in one type; operands stored in another are converted into scratch memory
+/// before its launches, results after them.
 /// </summary>
 internal sealed class StepBuilder
 {
     private const ulong StandIn = 1UL << 40, WeightStandIn = 1UL << 60;
 
-    private readonly Func<Node, Operand>? _at;
+    private readonly Func<Node, Operand> _at;
     private readonly CudaParameters? _parameters;
     private readonly ulong _workspace;
     private readonly long _workspaceBytes;
+    private readonly Dictionary<(Node Node, KernelDType Type, bool Padded), Operand> _converted = [];
+    private Operand? _result;
+    private int _before;
 
     /// <summary>To measure.</summary>
-    public StepBuilder(Node node, in DeviceLimits limits)
+    public StepBuilder(Node node, in DeviceLimits limits, Func<Node, KernelDType> storedAs)
+        : this(node, limits, StandIn, long.MaxValue, n => new Operand(StandIn + ((ulong)(n.Id + 2) << 40), n.Shape.Last, n.Shape, storedAs(n)))
     {
-        (Node, Limits, _workspace, _workspaceBytes) = (node, limits, StandIn, long.MaxValue);
     }
 
     /// <summary>To load.</summary>
     public StepBuilder(Node node, in DeviceLimits limits, Func<Node, Operand> at, CudaParameters parameters, ulong workspace, long workspaceBytes)
+        : this(node, limits, workspace, workspaceBytes, at)
     {
-        (Node, Limits, _at, _parameters, _workspace, _workspaceBytes) = (node, limits, at, parameters, workspace, workspaceBytes);
+        _parameters = parameters;
+    }
+
+    private StepBuilder(Node node, in DeviceLimits limits, ulong workspace, long workspaceBytes, Func<Node, Operand> at)
+    {
+        (Node, Limits, _workspace, _workspaceBytes, _at) = (node, limits, workspace, workspaceBytes, at);
+        Type = StoredTypes.Computes(node, n => at(n).Type);
     }
 
     public Node Node { get; }
 
     /// <summary>What the step computes in: the type of its activations. Sums, statistics, sampler states and losses are f32 whatever it is.</summary>
-    public KernelDType Type { get; } = KernelDType.F32;
+    public KernelDType Type { get; }
 
     public DeviceLimits Limits { get; }
 
@@ -77,31 +88,54 @@ internal sealed class StepBuilder
     public int Inputs => Node.Inputs.Count;
 
     /// <summary>The result, in the step's type.</summary>
-    public Operand Out => At(Node);
+    public Operand Out => Result(Type);
+
+    /// <summary>The result in the step's type, 16-byte aligned, in rows of whole 16 bytes.</summary>
+    public Operand OutAligned
+    {
+        get
+        {
+            Operand stored = OutStored;
+            return stored.Type == Type && stored.Aligned ? stored : (_result ??= Padded(stored.Shape));
+        }
+    }
 
     /// <summary>The result, of an op whose result is always f32.</summary>
-    public Operand OutF32 => At(Node);
+    public Operand OutF32 => Result(KernelDType.F32);
+
+    /// <summary>The result as it is stored.</summary>
+    public Operand OutStored => _at(Node);
 
     /// <summary>Operand i, in the step's type.</summary>
-    public Operand In(int i) => At(Node.Inputs[i]);
+    public Operand In(int i) => Converted(i, Type, padded: false);
 
     /// <summary>Operand i, where a kernel takes f32 whatever it computes in: statistics, sums, modulation, sampler states, integers.</summary>
-    public Operand InF32(int i) => At(Node.Inputs[i]);
+    public Operand InF32(int i) => Converted(i, KernelDType.F32, padded: false);
+
+    /// <summary>Operand i in the step's type, 16-byte aligned, in rows of whole 16 bytes.</summary>
+    public Operand InAligned(int i)
+    {
+        Operand x = InStored(i);
+        return x.Type == Type && x.Aligned ? x : Converted(i, Type, padded: true);
+    }
+
+    /// <summary>Operand i as it is stored.</summary>
+    public Operand InStored(int i) => _at(Node.Inputs[i]);
 
     /// <summary>Operand i, or null when the op was built without it.</summary>
     public Operand? Maybe(int i) => i < Inputs ? In(i) : null;
 
     public bool Has(int i) => i < Inputs;
 
-    /// <summary>A dense operand of norm and bias parameters, 16-byte aligned.</summary>
-    public ulong Vector(int i) => In(i).Address;
+    /// <summary>A dense f32 operand of norm and bias parameters, 16-byte aligned.</summary>
+    public ulong Vector(int i) => InF32(i).Address;
 
-    /// <summary>The form of operand i that a kernel wants; it must be a weight.</summary>
+    /// <summary>The form of operand i that a kernel of the step's type wants; it must be a weight.</summary>
     public ulong Weight(int i, WeightForm form)
     {
         Node node = Node.Inputs[i];
         return _parameters is null ? WeightStandIn
-            : node.Kind == NodeKind.Parameter ? _parameters.Get(node.Name!, node.Shape, form)
+            : node.Kind == NodeKind.Parameter ? _parameters.Get(node.Name!, node.Shape, form, Type)
             : throw new NotSupportedException($"{Node.Op!.Name} with weights that are computed, not loaded, has no kernel yet; node: {Node}");
     }
 
@@ -119,12 +153,8 @@ internal sealed class StepBuilder
             : throw new InvalidOperationException($"{Node} takes more scratch memory than was planned: {WorkspaceBytes} of {_workspaceBytes} bytes");
     }
 
-    /// <summary>A scratch operand whose rows are whole 16 bytes.</summary>
-    public Operand Padded(Shape shape)
-    {
-        long stride = LaunchRule.RoundUp(shape.Last, 16 / Type.Bytes());
-        return new Operand(Scratch(shape.Rows * stride * Type.Bytes()), stride, shape, Type);
-    }
+    /// <summary>A scratch operand of the step's type whose rows are whole 16 bytes.</summary>
+    public Operand Padded(Shape shape) => Scratch(shape, Type, padded: true);
 
     public void Add(IReadOnlyList<KernelLaunch> launches)
     {
@@ -138,6 +168,67 @@ internal sealed class StepBuilder
 
     public void Add(LibraryCall call) => Calls.Add(new StepCall(default, call));
 
-    private Operand At(Node node) =>
-        _at is not null ? _at(node) : new Operand(StandIn + ((ulong)(node.Id + 2) << 40), node.Shape.Last, node.Shape, KernelDType.F32);
+    /// <summary>Rows from one place to another, and from one type to another.</summary>
+    public static KernelLaunch Copy(Operand from, Operand to, in DeviceLimits limits)
+    {
+        if (from.Type != to.Type)
+        {
+            bool apart = from.Address % (4UL * (ulong)from.ElementBytes) != 0 || to.Address % (4UL * (ulong)to.ElementBytes) != 0;
+            CastPlan cast = EltwiseKernels.PlanCast(to.Rows, to.Columns, RowStride(from), RowStride(to), from.Type, to.Type, apart, limits);
+            return EltwiseKernels.EnqueueCast(cast, from.Address, to.Address);
+        }
+
+        var shape = new EltwiseShape(EltwiseOp.Copy, to.Rows, to.Columns)
+        {
+            StrideA = from.Stride,
+            StrideY = to.Stride,
+            Unaligned = from.Address % 16 != 0 || to.Address % 16 != 0,
+        };
+        return EltwiseKernels.Enqueue(EltwiseKernels.Plan(shape, to.Type, limits), from.Address, 0, to.Address);
+    }
+
+    /// <summary>When all launches are made: a result that was made in scratch memory goes where it is stored, in the type it is stored in.</summary>
+    public void Finish()
+    {
+        if (_result is Operand computed)
+        {
+            Add(Copy(computed, OutStored, Limits));
+        }
+    }
+
+    private static long RowStride(Operand x) => x.Rows > 1 ? x.Stride : x.Columns;
+
+    private Operand Result(KernelDType type)
+    {
+        Operand stored = OutStored;
+        return stored.Type == type ? stored
+            : _result is not Operand made ? (_result = Scratch(stored.Shape, type, padded: false)).Value
+            : made.Type == type ? made
+            : throw new InvalidOperationException($"{Node} computes its result in {made.Type} and in {type}");
+    }
+
+    private Operand Converted(int i, KernelDType type, bool padded)
+    {
+        Node node = Node.Inputs[i];
+        Operand x = _at(node);
+        if (node.Type.DType != DType.F32 || (x.Type == type && !padded))
+        {
+            return x;
+        }
+
+        if (!_converted.TryGetValue((node, type, padded), out Operand converted))
+        {
+            converted = Scratch(x.Shape, type, padded);
+            _converted.Add((node, type, padded), converted);
+            Calls.Insert(_before++, new StepCall(Copy(x, converted, Limits)));
+        }
+
+        return converted;
+    }
+
+    private Operand Scratch(Shape shape, KernelDType type, bool padded)
+    {
+        long stride = padded ? LaunchRule.RoundUp(shape.Last, 16 / type.Bytes()) : shape.Last;
+        return new Operand(Scratch(shape.Rows * stride * type.Bytes()), stride, shape, type);
+    }
 }

@@ -15,6 +15,9 @@ public sealed class OpCaseTests
         "GroupNormStats", "LinearWeightGrad",
     ];
 
+    /// <summary>Does the device refuse the case?</summary>
+    internal static bool IsRefused(OpCase sample) => s_missing.Contains(sample.Op.Name) || IsUncovered(sample);
+
     public static TheoryData<string> Ops => new(OpTable.Ops.Select(o => o.Name));
 
     [Theory]
@@ -29,7 +32,7 @@ public sealed class OpCaseTests
             string what = $"case {number} {sample.Op} of {string.Join(" ", sample.Inputs.Select(i => i.ToString()))}";
             HostArray<double>[] values = OpTable.Draw<double>(sample, 7 + number++);
             Graph graph = GraphOf(sample, values, out Dictionary<string, HostArray<double>> weights);
-            if (s_missing.Contains(name) || IsUncovered(sample))
+            if (IsRefused(sample))
             {
                 NotSupportedException refused = Assert.Throws<NotSupportedException>(() => backend.Plan(graph));
                 Assert.Contains(sample.Op.Name, refused.Message, StringComparison.Ordinal);
@@ -59,7 +62,8 @@ public sealed class OpCaseTests
     private static bool IsUncovered(Shape w, int stride, int padH, int padW) =>
         w[2] != w[3] || w[2] is not (1 or 3) || padH != w[2] / 2 || padW != w[2] / 2 || stride > (w[2] == 3 ? 2 : 1);
 
-    private static Graph GraphOf(OpCase sample, HostArray<double>[] values, out Dictionary<string, HostArray<double>> weights)
+    /// <summary>A graph of the op alone. <paramref name="copied"/> puts a copy behind every input and before the output: places to change type.</summary>
+    internal static Graph GraphOf(OpCase sample, HostArray<double>[] values, out Dictionary<string, HostArray<double>> weights, bool copied = false)
     {
         var graph = new Graph();
         weights = [];
@@ -72,13 +76,18 @@ public sealed class OpCaseTests
             {
                 weights.Add("w", values[i]);
             }
+            else if (copied && operands[i].Type.DType == DType.F32)
+            {
+                operands[i] = graph.StopGradient(operands[i]);
+            }
         }
 
-        graph.Output("y", graph.Add(sample.Op, (ReadOnlySpan<Node?>)operands));
+        Node y = graph.Add(sample.Op, (ReadOnlySpan<Node?>)operands);
+        graph.Output("y", copied ? graph.StopGradient(y) : y);
         return graph;
     }
 
-    private static float[] Run(IExecutable run, OpCase sample, HostArray<double>[] values)
+    internal static float[] Run(IExecutable run, OpCase sample, HostArray<double>[] values)
     {
         for (int i = 0; i < values.Length; i++)
         {
@@ -113,7 +122,7 @@ public sealed class OpCaseTests
     }
 
     /// <summary>Four times the error of the same formula evaluated naively in f32, plus 16 roundings of the largest value.</summary>
-    private static double Tolerance(OpCase sample, HostArray<double>[] values, double[] expected)
+    internal static double Tolerance(OpCase sample, HostArray<double>[] values, double[] expected)
     {
         HostArray<float>[] single = [.. values.Select(v => new HostArray<float>(v.Shape, Array.ConvertAll(v.Data, x => (float)x)))];
         float[] naive = OpTable.Run(sample.Op, single).Data;
