@@ -1,0 +1,39 @@
+using AdmNative.Core;
+using AdmNative.Core.Tests;
+using AdmNative.Cuda;
+using AdmNative.VirtualGpu;
+
+namespace AdmNative.Tests.Backend;
+
+/// <summary>Graphs that the cuda device has no kernel for: refused before anything runs, with the op, its shapes and what there is.</summary>
+public sealed class RefusedTests
+{
+    [Theory]
+    [InlineData(5, 1, 2)]
+    [InlineData(3, 1, 0)]
+    [InlineData(1, 2, 0)]
+    public void A_filter_that_no_kernel_covers_is_refused_when_it_is_planned(int side, int stride, int padding)
+    {
+        using var driver = new VirtualDriver();
+        using CudaBackend backend = CudaBackend.Create(driver);
+        var graph = new Graph();
+        Node x = graph.Input("x", TensorType.F32([1, 8, 8, 16])), w = graph.Parameter("w", [32, 16, side, side]);
+        graph.Output("y", graph.Conv2d(x, w, stride: stride, padH: padding, padW: padding));
+        string message = Assert.Throws<NotSupportedException>(() => backend.Plan(graph)).Message;
+        Assert.Contains("Conv2d on a cuda device is 3x3 with padding 1", message, StringComparison.Ordinal);
+        Assert.Contains($"Stride={stride}", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Weights_that_are_computed_are_refused_when_the_plan_is_loaded()
+    {
+        using var driver = new VirtualDriver();
+        using CudaBackend backend = CudaBackend.Create(driver);
+        var graph = new Graph();
+        graph.Output("y", graph.Linear(graph.Input("x", TensorType.F32([4, 16])), graph.Input("w", TensorType.F32([8, 16]))));
+        using IParameters none = backend.LoadParameters(graph.Parameters, new NumberSource([]));
+        Plan plan = backend.Plan(graph);
+        string message = Assert.Throws<NotSupportedException>(() => backend.Load(plan, none)).Message;
+        Assert.Contains("Linear with weights that are computed, not loaded, has no kernel", message, StringComparison.Ordinal);
+    }
+}
