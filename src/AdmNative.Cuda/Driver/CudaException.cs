@@ -22,7 +22,7 @@ public class CudaException : Exception
     }
 
     /// <summary>The driver's words for a status, with what it adds about the calling thread's last failed call.</summary>
-    public static string Explain(ICudaDriver driver, CudaStatus status)
+    internal static string Explain(ICudaDriver driver, CudaStatus status)
     {
         ArgumentNullException.ThrowIfNull(driver);
         return driver.LastErrorDetail is { Length: > 0 } said ? $"{driver.ErrorText(status)}; {said}" : driver.ErrorText(status);

@@ -89,9 +89,8 @@ public readonly record struct DeviceLimits
         ArgumentNullException.ThrowIfNull(driver);
         int Ask(CudaDeviceAttribute attribute)
         {
-            CudaStatus status = driver.DeviceGetAttribute(out int value, attribute, device);
-            return status == CudaStatus.Success ? value
-                : throw new CudaException(status, $"cuDeviceGetAttribute({attribute})", driver.ErrorText(status));
+            driver.Check(driver.DeviceGetAttribute(out int value, attribute, device), $"cuDeviceGetAttribute({attribute})");
+            return value;
         }
 
         return new()

@@ -195,11 +195,5 @@ internal sealed class DriverRunner : IDisposable
         }
     }
 
-    private void Ok(CudaStatus status, [CallerArgumentExpression(nameof(status))] string call = "")
-    {
-        if (status != CudaStatus.Success)
-        {
-            throw new CudaException(status, call, CudaException.Explain(_driver, status));
-        }
-    }
+    private void Ok(CudaStatus status, [CallerArgumentExpression(nameof(status))] string call = "") => _driver.Check(status, call);
 }

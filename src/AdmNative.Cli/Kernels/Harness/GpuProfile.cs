@@ -16,15 +16,11 @@ internal static class GpuProfile
     {
         int Ask(CudaDeviceAttribute attribute)
         {
-            CudaStatus status = driver.DeviceGetAttribute(out int value, attribute, device);
-            return status == CudaStatus.Success ? value : throw new CudaException(status, $"cuDeviceGetAttribute({attribute})", driver.ErrorText(status));
+            driver.Check(driver.DeviceGetAttribute(out int value, attribute, device), $"cuDeviceGetAttribute({attribute})");
+            return value;
         }
 
-        CudaStatus named = driver.DeviceGetName(out string name, device);
-        if (named != CudaStatus.Success)
-        {
-            throw new CudaException(named, "cuDeviceGetName", driver.ErrorText(named));
-        }
+        driver.Check(driver.DeviceGetName(out string name, device), "cuDeviceGetName");
 
         (int major, int minor) = (Ask(CudaDeviceAttribute.ComputeCapabilityMajor), Ask(CudaDeviceAttribute.ComputeCapabilityMinor));
         if (major < 8)
