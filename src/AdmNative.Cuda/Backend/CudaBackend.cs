@@ -17,6 +17,15 @@ public sealed class CudaBackend : IBackend
     {
         _options = options;
         _context = new CudaContext(driver, options.Device, options.SynchronizeEachLaunch);
+        try
+        {
+            _context.Cudnn = CudnnSession.Open(_context, options);
+        }
+        catch
+        {
+            _context.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The device, the architecture, the driver.</summary>
@@ -24,6 +33,9 @@ public sealed class CudaBackend : IBackend
 
     /// <summary>Objects of the device that were left to the finalizer instead of disposed, and those the driver did not take back. 0 in a program without mistakes.</summary>
     public long LeakedHandles => _context.LeakedHandles;
+
+    /// <summary>Whose kernels compute convolutions.</summary>
+    public string Convolutions => _context.Cudnn?.Library.Description ?? "our kernels";
 
     /// <summary>Opens a device of the installed driver.</summary>
     /// <exception cref="GpuUnavailableException">No driver, no such device, or one too old.</exception>
@@ -77,11 +89,17 @@ public sealed class CudaBackend : IBackend
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         DeviceLimits limits = _context.Limits;
+        CudnnSession? cudnn = _context.Cudnn;
+        if (cudnn is not null)
+        {
+            _context.Enter(); // for its searches
+        }
+
         return Planner.Plan(graph, new PlannerOptions
         {
             StoredAs = node => node.Type.DType == DType.F32 ? StoredTypes.PlannerType(storedAs(node)) : node.Type.DType,
-            WorkspaceBytes = node => CudaSteps.WorkspaceBytes(node, limits, storedAs),
-            AllowStrided = node => CudaSteps.AllowStrided(node, storedAs),
+            WorkspaceBytes = node => CudaSteps.WorkspaceBytes(node, limits, storedAs, cudnn),
+            AllowStrided = node => CudaSteps.AllowStrided(node, storedAs) && (cudnn is null || !CudaSteps.IsForCudnn(node.Op!)),
             AllowInPlace = CudaSteps.AllowInPlace,
             Alignment = 256,
         });

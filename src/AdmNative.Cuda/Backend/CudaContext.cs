@@ -80,6 +80,9 @@ internal sealed class CudaContext : CuObject
     /// <summary>Objects that were forgotten instead of disposed, and those the driver did not take back.</summary>
     public long LeakedHandles => Interlocked.Read(ref _leaked);
 
+    /// <summary>cuDNN on this device; null where our kernels convolve. Goes with the context.</summary>
+    public CudnnSession? Cudnn { get; set; }
+
     /// <summary>Makes the context current on the calling thread.</summary>
     /// <exception cref="CudaException">The context is lost; the message is that of the call that lost it.</exception>
     public void Enter()
@@ -217,7 +220,9 @@ internal sealed class CudaContext : CuObject
     {
         try
         {
-            if (Reach())
+            bool reached = Reach();
+            Cudnn?.Dispose();
+            if (reached)
             {
                 DrainList();
                 UnloadModules();

@@ -44,7 +44,7 @@ internal sealed class CudaExecutable : ICudaExecutable
             for (int i = 0; i < _steps.Length; i++)
             {
                 PlanStep step = plan.Steps[i];
-                var builder = new StepBuilder(step.Node, _context.Limits, At, parameters, _arena.Address + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes);
+                var builder = new StepBuilder(step.Node, _context.Limits, At, parameters, _arena.Address + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes) { Cudnn = _context.Cudnn };
                 try
                 {
                     CudaSteps.Build(builder);

@@ -18,6 +18,15 @@ public sealed record CudaOptions
     /// </summary>
     public bool Replay { get; init; } = true;
 
+    /// <summary>Whose kernels compute convolutions. A virtual device has no cuDNN but one that is given in <see cref="Cudnn"/>.</summary>
+    public ConvolutionChoice Convolutions { get; init; }
+
+    /// <summary>How cuDNN is used, where it is.</summary>
+    public CudnnOptions Cudnn { get; init; } = new();
+
+    /// <summary>Takes lines for a person: which convolutions, and why not cuDNN's.</summary>
+    public Action<string>? Log { get; init; }
+
     /// <summary>Wait after every launch, so that a fault is reported by the step that caused it; turns replay off. ADMNATIVE_SYNC=1 does the same.</summary>
     public bool SynchronizeEachLaunch { get; init; } = Environment.GetEnvironmentVariable("ADMNATIVE_SYNC") == "1";
 }

@@ -7,9 +7,9 @@ internal static partial class CudaSteps
 {
     /// <summary>Scratch bytes the launches of an op take.</summary>
     /// <exception cref="NotSupportedException">There is no kernel for the op.</exception>
-    public static long WorkspaceBytes(Node node, in DeviceLimits limits, Func<Node, KernelDType> storedAs)
+    public static long WorkspaceBytes(Node node, in DeviceLimits limits, Func<Node, KernelDType> storedAs, CudnnSession? cudnn = null)
     {
-        var builder = new StepBuilder(node, limits, storedAs);
+        var builder = new StepBuilder(node, limits, storedAs) { Cudnn = cudnn };
         Build(builder);
         return builder.WorkspaceBytes;
     }
@@ -26,6 +26,12 @@ internal static partial class CudaSteps
     /// <exception cref="NotSupportedException">There is no kernel for the op.</exception>
     public static void Build(StepBuilder b)
     {
+        if (ByCudnn(b))
+        {
+            b.Finish();
+            return;
+        }
+
         switch (b.Node.Op)
         {
             // elementwise

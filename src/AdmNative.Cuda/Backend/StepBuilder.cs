@@ -79,6 +79,12 @@ internal sealed class StepBuilder
 
     public DeviceLimits Limits { get; }
 
+    /// <summary>What takes convolutions where it can; null where our kernels do.</summary>
+    public CudnnSession? Cudnn { get; init; }
+
+    /// <summary>Only scratch memory is wanted, no calls.</summary>
+    public bool Measures => _parameters is null;
+
     /// <summary>What the step does, in order.</summary>
     public List<StepCall> Calls { get; } = [];
 

@@ -23,6 +23,10 @@ internal readonly record struct StepCall(KernelLaunch Launch, LibraryCall? Libra
         else
         {
             Library.Enqueue();
+            if (context.Library.SynchronizeEachLaunch)
+            {
+                context.Ok(context.Driver.StreamSynchronize(context.Stream), "cuStreamSynchronize");
+            }
         }
     }
 }

@@ -47,9 +47,13 @@ internal sealed class CudnnDescriptors : IDisposable
     /// <exception cref="CudnnException">cuDNN would not take it.</exception>
     public void SetMath(CudnnMath math) => CudnnSession.Ok(_library, _library.SetMath(_convolution, math), "cudnnSetConvolutionMathType", Shape);
 
+    /// <summary>Descriptors are host memory of the library: they need no context, and may be given back on any thread.</summary>
+    ~CudnnDescriptors() => Dispose();
+
     /// <summary>Idempotent; what fails here has nobody to tell.</summary>
     public void Dispose()
     {
+        GC.SuppressFinalize(this);
         Destroy(ref _convolution, _library.DestroyConvolution);
         Destroy(ref _y, _library.DestroyTensor);
         Destroy(ref _w, _library.DestroyFilter);

@@ -14,7 +14,6 @@ internal sealed class CudnnSession : IDisposable
     private readonly CudnnOptions _options;
     private readonly Action<string>? _log;
     private readonly Dictionary<CudnnShape, CudnnChoice?> _choices = [];
-    private readonly HashSet<CudnnShape> _told = [];
     private readonly Lock _lock = new();
     private nint _handle;
 
@@ -36,6 +35,49 @@ internal sealed class CudnnSession : IDisposable
 
     public ICudnn Library { get; }
 
+    public CudaContext Context => _context;
+
+    /// <summary>cuDNN on a device as the options want it; null where our kernels convolve. Says which, and why, in a line.</summary>
+    /// <exception cref="GpuUnavailableException">cuDNN was asked for, and there is none.</exception>
+    /// <exception cref="CudnnException">cuDNN was asked for, and does not start on this device.</exception>
+    public static CudnnSession? Open(CudaContext context, CudaOptions options)
+    {
+        ICudnn? library = options.Cudnn.Library;
+        bool must = options.Convolutions == ConvolutionChoice.Cudnn;
+        if (options.Convolutions == ConvolutionChoice.Native || (library is null && !must && !context.Driver.HostsLibraries))
+        {
+            return null;
+        }
+
+        if (library is null)
+        {
+            string? why = "a virtual device has none.";
+            library = context.Driver.HostsLibraries && LibCudnn.TryCreate(out LibCudnn? installed, out why) ? installed : null;
+            if (library is null && must)
+            {
+                throw new GpuUnavailableException(GpuUnavailableReason.NoCudnn, $"convolutions by cuDNN were asked for: {why}");
+            }
+
+            if (library is null)
+            {
+                options.Log?.Invoke($"convolutions: our kernels; {why}");
+                return null;
+            }
+        }
+
+        try
+        {
+            var session = new CudnnSession(context, library, options.Cudnn, options.Log);
+            options.Log?.Invoke($"convolutions: {library.Description}");
+            return session;
+        }
+        catch (CudnnException e) when (!must)
+        {
+            options.Log?.Invoke($"convolutions: our kernels; {e.Message}");
+            return null;
+        }
+    }
+
     /// <summary>How to compute a convolution; null when cuDNN has no way that the options allow.</summary>
     /// <exception cref="CudnnException">cuDNN failed, which is not the same as refusing.</exception>
     public CudnnChoice? Choose(CudnnShape shape)
@@ -46,18 +88,13 @@ internal sealed class CudnnSession : IDisposable
             {
                 choice = shape.Fits ? Search(shape) : null;
                 _choices.Add(shape, choice);
+                if (choice is null)
+                {
+                    _log?.Invoke($"convolutions: cuDNN offers nothing within the options for {shape}: our kernel");
+                }
             }
 
             return choice;
-        }
-    }
-
-    /// <summary>Says once for every shape that our kernel takes it.</summary>
-    public void Refused(CudnnShape shape)
-    {
-        if (_log is not null && Choose(shape) is null && _told.Add(shape))
-        {
-            _log($"convolutions: cuDNN has no algorithm within the options for {shape}; our kernel computes it");
         }
     }
 
@@ -163,11 +200,7 @@ internal sealed class CudnnSession : IDisposable
     private int Find(CudnnDescriptors d, Span<CudnnAlgorithm> found)
     {
         CudnnShape s = d.Shape;
-        long size = s.Type.Bytes();
-        long x = (long)s.N * s.H * s.W * s.StrideX * size, y = (long)s.N * s.ResultH * s.ResultW * s.StrideY * size, w = (long)s.K * s.R * s.S * s.C * size;
-        x = LaunchRule.RoundUp(x, 256);
-        y = LaunchRule.RoundUp(y, 256);
-        w = LaunchRule.RoundUp(w, 256);
+        long x = Bytes(s.XElements), y = Bytes(s.YElements), w = Bytes(s.WElements);
         long operands = x + y + w;
         using CuHandle scratch = _context.Allocate(operands + _options.WorkspaceBytes, $"operands and workspace to time {s}");
         ulong memory = scratch.Address;
@@ -190,5 +223,7 @@ internal sealed class CudnnSession : IDisposable
         {
             _context.Settle();
         }
+
+        long Bytes(long elements) => LaunchRule.RoundUp(elements * s.Type.Bytes(), 256);
     }
 }

@@ -1,6 +1,9 @@
 namespace AdmNative.Cuda;
 
-/// <summary>A convolution as cuDNN is told of it: x [N, H, W, C] by filters [K, R, S, C] to y [N, Ho, Wo, K]. Rows are pixels.</summary>
+/// <summary>
+/// A convolution as cuDNN is told of it: x [N, H, W, C] with filters [K, R, S, C] to y [N, Ho, Wo, K], all without gaps. C is in whole 16 bytes, as our
+/// filters are; what lies beyond a checkpoint's channels is zero in both.
+/// </summary>
 internal readonly record struct CudnnShape(CudnnPass Pass, KernelDType Type, int N, int H, int W, int C, int K, int R, int S)
 {
     public int PadH { get; init; }
@@ -13,18 +16,18 @@ internal readonly record struct CudnnShape(CudnnPass Pass, KernelDType Type, int
 
     public int ResultW { get; init; }
 
-    /// <summary>Elements between pixels of x or dx.</summary>
-    public long StrideX { get; init; }
+    public long XElements => (long)N * H * W * C;
 
-    /// <summary>Elements between pixels of y or dy.</summary>
-    public long StrideY { get; init; }
+    public long YElements => (long)N * ResultH * ResultW * K;
 
-    /// <summary>Are strides and sizes within the 32 bits that cuDNN takes them in?</summary>
-    public bool Fits => (long)N * H * W * StrideX <= int.MaxValue && (long)N * ResultH * ResultW * StrideY <= int.MaxValue;
+    public long WElements => (long)K * R * S * C;
 
-    public CudnnTensor X => Image(H, W, C, StrideX);
+    /// <summary>cuDNN takes strides in 32 bits.</summary>
+    public bool Fits => XElements <= int.MaxValue && YElements <= int.MaxValue && WElements <= int.MaxValue;
 
-    public CudnnTensor Y => Image(ResultH, ResultW, K, StrideY);
+    public CudnnTensor X => Image(H, W, C);
+
+    public CudnnTensor Y => Image(ResultH, ResultW, K);
 
     public CudnnDataType DataType => Type switch
     {
@@ -34,9 +37,9 @@ internal readonly record struct CudnnShape(CudnnPass Pass, KernelDType Type, int
     };
 
     public override string ToString() =>
-        $"{Pass} {Type.Suffix()}: x [{N},{H},{W},{C}] rows of {StrideX}, w [{K},{R},{S},{C}], y [{N},{ResultH},{ResultW},{K}] rows of {StrideY}, stride {Stride}, padding {PadH} x {PadW}";
+        $"convolution {Pass} {Type.Suffix()}, x [{N},{H},{W},{C}], w [{K},{R},{S},{C}], y [{N},{ResultH},{ResultW},{K}], stride {Stride}, padding {PadH} x {PadW}";
 
-    private CudnnTensor Image(int h, int w, int c, long stride) => new(N, c, h, w, checked((int)(h * w * stride)), 1, checked((int)(w * stride)), checked((int)stride));
+    private CudnnTensor Image(int h, int w, int c) => new(N, c, h, w, h * w * c, 1, w * c, c);
 }
 
 /// <summary>How cuDNN will compute a convolution; the same for all convolutions of a shape on a device.</summary>

@@ -19,6 +19,9 @@ public enum GpuUnavailableReason
 
     /// <summary>The device is older than compute capability 8.0, or no shipped image suits it.</summary>
     DeviceTooOld,
+
+    /// <summary>Convolutions by cuDNN were asked for, and it is not installed, or too old.</summary>
+    NoCudnn,
 }
 
 /// <summary>There is no driver, it is too old, or it has no device that the kernels run on.</summary>

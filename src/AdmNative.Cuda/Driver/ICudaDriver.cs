@@ -29,6 +29,9 @@ public interface ICudaDriver
     /// </summary>
     string LastErrorDetail => "";
 
+    /// <summary>Do the CUDA libraries of this process (cuDNN) work on the driver's streams and memory? Not on those of a virtual device.</summary>
+    bool HostsLibraries => true;
+
     /// <summary>cuInit.</summary>
     CudaStatus Init();
 

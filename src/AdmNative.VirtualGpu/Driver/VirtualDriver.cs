@@ -106,6 +106,9 @@ public sealed class VirtualDriver : ICudaDriver, IDisposable
         $"virtual CUDA driver {Options.DriverVersion / 1000}.{Options.DriverVersion % 1000 / 10}: {Options.Profile.Name} ({Options.Profile.Target}) on the CPU";
 
     /// <inheritdoc/>
+    public bool HostsLibraries => false;
+
+    /// <inheritdoc/>
     public string LastErrorDetail => _thread.Value!.Detail;
 
     /// <inheritdoc/>
