@@ -26,17 +26,34 @@ public sealed class AutoDeviceTests
         (int code, string error) = Run(null, ["cc", "-shared", "-fPIC", "-O1", "-o", library, Repo.Path("tests", "native", "fakecuda", "fakecuda.c")]);
         Assert.True(code == 0, error);
         string program = Path.Combine(AppContext.BaseDirectory, "adm.dll");
-        (code, error) = Run(library, ["dotnet", program, .. Digits.Plain(temp["a.npz"], "--num_samples", "1", "--timestep_respacing", "2")]);
+        string[] run = ["dotnet", program, .. Digits.Plain(temp["a.npz"], "--num_samples", "1", "--timestep_respacing", "2")];
+        (code, error) = Run(library, run);
         Assert.True(code == ExitCode.Done, error);
-        Assert.StartsWith("device: cuda (Stand-in 80 (sm_80), CUDA driver 12.4)\n", error, StringComparison.Ordinal);
+        string[] lines = error.Split('\n');
+        Assert.Equal("device: cuda (Stand-in 80 (sm_80), CUDA driver 12.4)", lines[0]);
+        Assert.StartsWith("convolutions: our kernels; no cuDNN: ", lines[1], StringComparison.Ordinal);
+        Assert.Contains("libnosuchcudnn.so.9: ", lines[1], StringComparison.Ordinal);
+
+        (code, error) = Run(library, [.. run, "--device", "cuda", "--conv", "cudnn"]);
+        Assert.True(code == ExitCode.DeviceUnavailable, error);
+        Assert.Contains("--conv cudnn: convolutions by cuDNN were asked for: no cuDNN: ", error, StringComparison.Ordinal);
+        Assert.Contains("use --conv native", error, StringComparison.Ordinal);
+
+        string cudnn = temp["libcudnn.so.9"];
+        (code, error) = Run(null, ["cc", "-shared", "-fPIC", "-O1", "-o", cudnn, Repo.Path("tests", "native", "fakecudnn", "fakecudnn.c")]);
+        Assert.True(code == 0, error);
+        (code, error) = Run(library, [.. run, "--conv", "cudnn"], cudnn);
+        Assert.True(code == ExitCode.Done, error);
+        Assert.Equal($"convolutions: cuDNN 9.1.0 ({cudnn})", error.Split('\n')[1]);
     }
 
-    private static (int Code, string Error) Run(string? driver, string[] command)
+    private static (int Code, string Error) Run(string? driver, string[] command, string cudnn = "libnosuchcudnn.so.9")
     {
         var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardError = true, RedirectStandardOutput = true };
         if (driver is not null)
         {
             start.Environment["ADMNATIVE_CUDA_LIBRARY"] = driver;
+            start.Environment["ADMNATIVE_CUDNN_LIBRARY"] = cudnn;
         }
 
         using Process process = Process.Start(start)!;

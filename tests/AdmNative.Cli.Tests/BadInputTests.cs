@@ -40,6 +40,9 @@ public sealed class BadInputTests
     [InlineData("--preset mnist16 --classifier_pool max", "--classifier_pool: 'max' is not one of")]
     [InlineData("--preset mnist16 --device gpu", "--device: 'gpu' is not one of")]
     [InlineData("--preset mnist16 --device cpu:1", "--device: 'cpu:1' is not one of")]
+    [InlineData("--preset mnist16 --conv fast", "--conv: 'fast' is not one of auto, cudnn, native")]
+    [InlineData("--preset mnist16 --device cpu --conv native", "--conv: the cpu device has only convolutions of its own; native goes with --device cuda")]
+    [InlineData("--preset mnist16 --device virtual --conv cudnn", "--conv: the virtual device has only convolutions of its own")]
     [InlineData("--preset mnist16 --seed -1", "--seed: '-1'")]
     [InlineData("--preset upsampler-64-256", "--preset upsampler-64-256 is not an image model")]
     [InlineData("--preset imagenet64", "64x64_diffusion.pt")]
@@ -64,6 +67,16 @@ public sealed class BadInputTests
         Adm.Outcome outcome = Adm.Run(Digits.Guided(temp["a.npz"], "--device", device));
         Assert.Equal(ExitCode.DeviceUnavailable, outcome.Code);
         Assert.Contains("--device cpu", outcome.Error);
+        Assert.Empty(temp.Names);
+    }
+
+    [Fact]
+    public void Convolutions_of_a_device_that_is_not_there_are_code_3()
+    {
+        using var temp = new TempFolder();
+        Adm.Outcome outcome = Adm.Run(Digits.Guided(temp["a.npz"], "--conv", "cudnn"));
+        Assert.Equal(ExitCode.DeviceUnavailable, outcome.Code);
+        Assert.Contains("--conv: only the cuda device has a choice of convolutions, and: no CUDA driver", outcome.Error);
         Assert.Empty(temp.Names);
     }
 

@@ -20,5 +20,8 @@ internal static class CommonFlags
     public static Flag<string?> Device() => Flag.Text(
         "device", DeviceGroup, "auto", "auto|cpu|cuda[:N]|virtual", "Where to compute; auto takes cuda if there is one, else cpu, and says so.");
 
+    public static Flag<string?> Conv() => Flag.Text(
+        "conv", DeviceGroup, "auto", "auto|cudnn|native", "Whose convolutions the cuda device runs; auto takes cuDNN's where it is installed, else ours, and says so.");
+
     public static Flag<int?> Threads() => Flag.Int("threads", DeviceGroup, 0, "Threads of the cpu device; 0 means all cores. Results do not depend on it.", min: 0, max: MaxThreads);
 }

@@ -10,13 +10,19 @@ namespace AdmNative.Cli;
 internal static class Devices
 {
     /// <summary>Opens a device; for "auto", says on stderr which and why.</summary>
-    /// <exception cref="UsageException">No such device name.</exception>
+    /// <param name="host">For stderr.</param>
+    /// <param name="name">auto, cpu, cuda, cuda:N or virtual.</param>
+    /// <param name="conv">auto, cudnn or native; only the cuda device has a choice.</param>
+    /// <param name="threads">Of the cpu and the virtual device; 0 means all cores.</param>
+    /// <param name="quiet">Nothing on stderr.</param>
+    /// <exception cref="UsageException">No such device name, or no such choice on it.</exception>
     /// <exception cref="DeviceUnavailableException">The device is not to be had here.</exception>
-    public static IBackend Open(Host host, string name, int threads, bool quiet)
+    public static IBackend Open(Host host, string name, string conv, int threads, bool quiet)
     {
+        ConvolutionChoice convolutions = Convolutions(conv);
         if (name == "auto")
         {
-            return Choose(host, threads, quiet);
+            return Choose(host, convolutions, threads, quiet);
         }
 
         string kind = name.Split(':')[0];
@@ -27,38 +33,64 @@ internal static class Devices
             throw Unknown(name);
         }
 
+        if (convolutions != ConvolutionChoice.Auto && kind is "cpu" or "virtual")
+        {
+            throw new UsageException($"--conv: the {kind} device has only convolutions of its own; {conv} goes with --device cuda");
+        }
+
         return kind switch
         {
             "cpu" => new CpuBackend(new CpuOptions { Threads = threads }),
-            "cuda" => Cuda(name, ordinal),
+            "cuda" => Cuda(name, new CudaOptions { Device = ordinal, Convolutions = convolutions, Log = quiet ? null : host.Error.WriteLine }),
             "virtual" => new VirtualBackend(threads),
             _ => throw Unknown(name),
         };
     }
 
     /// <summary>Cuda where a driver and a device answer. A device that answers and then fails is an error, not a reason to compute elsewhere.</summary>
-    private static IBackend Choose(Host host, int threads, bool quiet)
+    private static IBackend Choose(Host host, ConvolutionChoice convolutions, int threads, bool quiet)
     {
-        bool cuda = CudaBackend.TryCreate(null, out CudaBackend? backend, out string? reason);
+        List<string>? early = quiet ? null : [];
+        Action<string>? log = quiet ? null : line => (early is null ? host.Error.WriteLine : (Action<string>)early.Add)(line);
+        bool cuda = CudaBackend.TryCreate(new CudaOptions { Convolutions = convolutions, Log = log }, out CudaBackend? backend, out string? reason);
+        if (!cuda && convolutions != ConvolutionChoice.Auto)
+        {
+            throw new DeviceUnavailableException($"--conv: only the cuda device has a choice of convolutions, and: {reason}");
+        }
+
         if (!quiet)
         {
             host.Error.WriteLine(cuda ? $"device: cuda ({backend!.Description})" : $"device: cpu ({reason})");
+            early!.ForEach(host.Error.WriteLine);
+            early = null;
         }
 
         return cuda ? backend! : new CpuBackend(new CpuOptions { Threads = threads });
     }
 
-    private static CudaBackend Cuda(string name, int ordinal)
+    private static CudaBackend Cuda(string name, CudaOptions options)
     {
         try
         {
-            return CudaBackend.Create(new CudaOptions { Device = ordinal });
+            return CudaBackend.Create(options);
+        }
+        catch (GpuUnavailableException e) when (e.Reason == GpuUnavailableReason.NoCudnn)
+        {
+            throw new DeviceUnavailableException($"--conv cudnn: {e.Message} Without it, use --conv native.", e);
         }
         catch (GpuUnavailableException e)
         {
             throw new DeviceUnavailableException($"--device {name}: {e.Message} Without one, use --device cpu.", e);
         }
     }
+
+    private static ConvolutionChoice Convolutions(string conv) => conv switch
+    {
+        "auto" => ConvolutionChoice.Auto,
+        "cudnn" => ConvolutionChoice.Cudnn,
+        "native" => ConvolutionChoice.Native,
+        _ => throw new UsageException($"--conv: '{conv}' is not one of auto, cudnn, native"),
+    };
 
     private static UsageException Unknown(string name) => new($"--device: '{name}' is not one of auto, cpu, cuda, cuda:N, virtual");
 }

@@ -38,6 +38,7 @@ internal sealed class SamplingFlags
     private readonly Flag<bool> _json = CommonFlags.Json();
     private readonly Flag<bool> _quiet = CommonFlags.Quiet();
     private readonly Flag<string?> _device = CommonFlags.Device();
+    private readonly Flag<string?> _conv = CommonFlags.Conv();
     private readonly Flag<int?> _threads = CommonFlags.Threads();
 
     /// <param name="model">Flags of the networks.</param>
@@ -66,7 +67,7 @@ internal sealed class SamplingFlags
         Option?[] rest =
         [
             _numSamples, _batchSize, _classes, _perClass, _useDdim, _eta, _clip, _seed, _torchSeed,
-            _out, _grid, _gridScale, _pngDir, _saveEvery, _resume, _json, _quiet, _device, _threads,
+            _out, _grid, _gridScale, _pngDir, _saveEvery, _resume, _json, _quiet, _device, _conv, _threads,
         ];
         foreach (Option option in rest.OfType<Option>())
         {
@@ -100,6 +101,7 @@ internal sealed class SamplingFlags
         Json = p.GetValue(_json),
         Quiet = p.GetValue(_quiet),
         Device = p.GetValue(_device)!,
+        Conv = p.GetValue(_conv)!,
         Threads = p.GetValue(_threads)!.Value,
     };
 }

@@ -44,6 +44,8 @@ internal sealed record SamplingOptions
 
     public string Device { get; init; } = "auto";
 
+    public string Conv { get; init; } = "auto";
+
     public int Threads { get; init; }
 
     public bool Json { get; init; }

@@ -38,7 +38,7 @@ internal static class ClassifierSample
     {
         SamplingOptions options = verb.Sampling;
         Preset? preset = options.Preset is null ? null : Presets.Find(options.Preset);
-        using IBackend backend = Devices.Open(host, options.Device, options.Threads, options.Quiet);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet);
         using LoadedModel<ImageModelFlags> model = ModelLoader.Image(host, options.ModelPath, options.ModelFlags, preset, options.UseDdim, options.Quiet);
         using LoadedModel<ClassifierFlags> classifier = ModelLoader.Classifier(host, options, verb.ClassifierPath, preset, model.Flags);
         var config = (UNetConfig)model.Flags.ToNetwork();

@@ -37,6 +37,8 @@ internal sealed record ImageNllOptions
 
     public required string Device { get; init; }
 
+    public string Conv { get; init; } = "auto";
+
     public int Threads { get; init; }
 
     public bool Json { get; init; }
@@ -71,6 +73,7 @@ internal static class ImageNll
         var json = CommonFlags.Json();
         var quiet = CommonFlags.Quiet();
         var device = CommonFlags.Device();
+        var conv = CommonFlags.Conv();
         var threads = CommonFlags.Threads();
         var command = new Verb(
             "image_nll",
@@ -79,7 +82,7 @@ internal static class ImageNll
             "adm image_nll --preset mnist16 --data_dir digits --num_samples 100 --batch_size 20 --timestep_respacing 50",
             "# the reference's own command line",
             "adm image_nll --data_dir imagenet64/val --image_size 64 --num_channels 192 --num_res_blocks 3 --learn_sigma True --noise_schedule cosine --model_path model.pt --num_samples 10000 --batch_size 16")
-        { preset, modelPath, data, clip, count, batch, flip, seed, torchSeed, output, resume, json, quiet, device, threads };
+        { preset, modelPath, data, clip, count, batch, flip, seed, torchSeed, output, resume, json, quiet, device, conv, threads };
         model.AddTo(command);
         command.SetAction(p => Run(host, new ImageNllOptions
         {
@@ -96,6 +99,7 @@ internal static class ImageNll
             Out = p.GetValue(output),
             Resume = p.GetValue(resume),
             Device = p.GetValue(device)!,
+            Conv = p.GetValue(conv)!,
             Threads = p.GetValue(threads)!.Value,
             Json = p.GetValue(json),
             Quiet = p.GetValue(quiet),
@@ -106,7 +110,7 @@ internal static class ImageNll
     private static int Run(Host host, ImageNllOptions options)
     {
         Preset? preset = options.Preset is null ? null : Presets.Find(options.Preset) with { Respacing = "" };
-        using IBackend backend = Devices.Open(host, options.Device, options.Threads, options.Quiet);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet);
         using LoadedModel<ImageModelFlags> model = ModelLoader.Image(host, options.ModelPath, options.ModelFlags, preset, ddim: false, options.Quiet);
         UNetConfig config = model.Flags.ToNetwork();
         using PictureSource images = PictureSource.Open(options.DataDir, "data_dir", config.ImageSize, config.InChannels);

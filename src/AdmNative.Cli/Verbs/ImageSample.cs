@@ -27,7 +27,7 @@ internal static class ImageSample
     private static int Run(Host host, SamplingOptions options)
     {
         Preset? preset = options.Preset is null ? null : Presets.Find(options.Preset);
-        using IBackend backend = Devices.Open(host, options.Device, options.Threads, options.Quiet);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet);
         using LoadedModel<ImageModelFlags> model = ModelLoader.Image(host, options.ModelPath, options.ModelFlags, preset, options.UseDdim, options.Quiet);
         var config = (UNetConfig)model.Flags.ToNetwork();
         SampleCount count = SampleCount.Of(options, config.NumClasses);

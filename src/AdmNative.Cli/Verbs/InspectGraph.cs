@@ -25,6 +25,8 @@ internal sealed record InspectGraphOptions
 
     public required string Device { get; init; }
 
+    public string Conv { get; init; } = "auto";
+
     public int Threads { get; init; }
 
     public bool Json { get; init; }
@@ -56,6 +58,7 @@ internal static class InspectGraph
         var batch = Flag.Int("batch_size", Group, 1, "Images at a time.", min: 1);
         var json = CommonFlags.Json();
         var device = CommonFlags.Device();
+        var conv = CommonFlags.Conv();
         var threads = CommonFlags.Threads();
         var model = new ModelFlagSet().With("Model and diffusion", ModelSettings.Image, new ImageModelFlags());
         var command = new Verb(name, description, examples) { preset, modelPath, of, guided, batch };
@@ -63,6 +66,7 @@ internal static class InspectGraph
         {
             command.Add(json);
             command.Add(device);
+            command.Add(conv);
             command.Add(threads);
         }
         else
@@ -83,6 +87,7 @@ internal static class InspectGraph
                 Fused = plan || p.GetValue(fused),
                 BatchSize = p.GetValue(batch)!.Value,
                 Device = plan ? p.GetValue(device)! : "cpu",
+                Conv = plan ? p.GetValue(conv)! : "auto",
                 Threads = plan ? p.GetValue(threads)!.Value : 0,
                 Json = plan && p.GetValue(json),
             };
@@ -99,7 +104,7 @@ internal static class InspectGraph
 
     private static int PrintPlan(Host host, InspectGraphOptions options)
     {
-        using IBackend backend = Devices.Open(host, options.Device, options.Threads, quiet: false);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, quiet: false);
         Plan plan = backend.Plan(Describe(host, options));
         PlanReport report = PlanReport.Of(plan);
         if (!options.Json)

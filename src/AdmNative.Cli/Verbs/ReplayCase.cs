@@ -23,6 +23,8 @@ internal sealed record ReplayOptions
 
     public required string Device { get; init; }
 
+    public string Conv { get; init; } = "auto";
+
     public int Threads { get; init; }
 
     public bool Json { get; init; }
@@ -64,6 +66,7 @@ internal static class ReplayCase
         var input = Flag.Text("input", Group, "", "io.npz", "Arrays of the case; those it does not need are ignored.");
         var output = Flag.Text("output", Group, "", "out.npz", "Where the results go.", "out");
         var device = CommonFlags.Device();
+        var conv = CommonFlags.Conv();
         var threads = CommonFlags.Threads();
         var json = CommonFlags.Json();
         var quiet = CommonFlags.Quiet();
@@ -79,7 +82,7 @@ internal static class ReplayCase
         var command = new Verb(
             name, description,
             $"adm replay {name} --config tests/golden/{folder}/config.json --weights computed{guided} --input tests/golden/{folder}/io.npz --output out.npz")
-        { config, weights, input, output, device, threads, json, quiet };
+        { config, weights, input, output, device, conv, threads, json, quiet };
         if (kind == ReplayKind.Sample)
         {
             command.Add(classifier);
@@ -94,6 +97,7 @@ internal static class ReplayCase
             Input = Needed(p, input),
             Output = Needed(p, output),
             Device = p.GetValue(device)!,
+            Conv = p.GetValue(conv)!,
             Threads = p.GetValue(threads)!.Value,
             Json = p.GetValue(json),
             Quiet = p.GetValue(quiet),
@@ -107,7 +111,7 @@ internal static class ReplayCase
 
     private static int Run(Host host, ReplayOptions options)
     {
-        using IBackend backend = Devices.Open(host, options.Device, options.Threads, options.Quiet);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet);
         ReplayConfig config = ReadConfig(options);
         string output = OutputPaths.File(options.Output, "--output");
         string[] files = [.. new[] { options.Weights, options.Classifier }.OfType<string>().Where(f => f != Computed)];

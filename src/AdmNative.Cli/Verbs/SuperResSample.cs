@@ -31,7 +31,7 @@ internal static class SuperResSample
     {
         SamplingOptions options = verb.Sampling;
         Preset? preset = options.Preset is null ? null : Presets.Find(options.Preset);
-        using IBackend backend = Devices.Open(host, options.Device, options.Threads, options.Quiet);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet);
         using LoadedModel<SuperResFlags> model = ModelLoader.SuperRes(host, options, preset);
         SuperResConfig config = model.Flags.ToNetwork();
         using PictureSource small = PictureSource.Open(verb.BaseSamples, "base_samples", config.SmallSize, config.InChannels);
