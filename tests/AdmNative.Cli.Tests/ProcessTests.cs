@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using AdmNative.Cli;
+using Newtonsoft.Json.Linq;
 
 namespace AdmNative.Tests;
 
@@ -74,6 +75,28 @@ public sealed class ProcessTests
         // With room again the same command only puts the pieces together.
         Adm.Done([.. Digits.Guided(temp["a.npz"], "--num_samples", "30", "--batch_size", "2", "--timestep_respacing", "2"), "--resume"]);
         Assert.Equal(["a.npz"], temp.Names);
+    }
+
+    // What native ahead-of-time compilation means for the virtual device: nothing can be compiled while the program runs.
+    [Fact]
+    public void Without_code_made_at_run_time_kernels_are_interpreted_with_the_same_results()
+    {
+        using var temp = new TempFolder();
+        JObject configuration = JObject.Parse(File.ReadAllText(Path.ChangeExtension(Program, ".runtimeconfig.json")));
+        configuration["runtimeOptions"]!["configProperties"]!["System.Runtime.CompilerServices.RuntimeFeature.IsDynamicCodeSupported"] = false;
+        File.WriteAllText(temp["static.json"], configuration.ToString());
+        string examples = Repo.Path("docs", "examples"), smooth = Path.Combine(examples, "smooth");
+        string[] run = ["ptx", "run", smooth + "-fixed.ptx", "--grid", "1", "--block", "128", "--args", smooth + ".json", "--input", smooth + "-in.npz", "--checks", "none"];
+
+        using Process compiled = Start(["dotnet", Program, .. run, "--engine", "jit", "--output", temp["jit.npz"]]);
+        using Process interpreted = Start(["dotnet", "exec", "--runtimeconfig", temp["static.json"], Program, .. run, "--output", temp["auto.npz"]]);
+        using Process refused = Start(["dotnet", "exec", "--runtimeconfig", temp["static.json"], Program, .. run, "--engine", "jit"]);
+        compiled.WaitForExit();
+        interpreted.WaitForExit();
+        refused.WaitForExit();
+        Assert.Equal((ExitCode.Done, ExitCode.Done, ExitCode.Failed), (compiled.ExitCode, interpreted.ExitCode, refused.ExitCode));
+        Assert.Equal(File.ReadAllBytes(temp["jit.npz"]), File.ReadAllBytes(temp["auto.npz"]));
+        Assert.Contains("this runtime cannot compile at run time: take the interpreter", refused.StandardError.ReadToEnd());
     }
 
     private static Process Start(string[] command)
