@@ -7,6 +7,8 @@
 // Four channels per thread whatever the type: a, b, k1, k2, k3 of eight would not fit into registers beside the loads.
 // Traffic, elements of b bytes, slabs counted over samples and slices, each of cs channels: partial N P C b + N P' C b + 12 slabs cs (a, b, mean)
 // + 4 slabs cs (rstd) + 8 slabs cs; apply 2 N P C b + N P' C b (+ N P C b for dxIn) + 20 slabs cs.
+// Without ab it is folded from mean, rstd, gamma, beta (16 slabs cs for 8; 8 more with scale and shift); without k1 apply makes its factors from the sums,
+// 12 bytes (A, B, gamma; scale 4) for each channel of every group that a slab touches, 8 for each of those groups, 4 (scale 4) per slab and channel for 12.
 // Deterministic: a thread adds its pixels in ascending order, then the tree of sumRows. _narrow takes any C, stride and alignment, one
 // channel per thread, modes from the parameters.
 //
@@ -89,7 +91,7 @@ template <class T, int V, class F> __device__ __forceinline__ void forPixels(con
     }
 }
 
-// Makes what follows come from shared memory again: in f32, expf and division leave no registers to keep it in across pixels.
+// Makes what follows come from shared memory again: in f32, expf and division leave no registers to keep it in across pixels, nor do four pixels in flight.
 __device__ __forceinline__ void reread() { asm volatile("" ::: "memory"); }
 
 // Values per group -> per channel of the slab.
@@ -98,16 +100,34 @@ template <int V> __device__ __forceinline__ void stageGroups(Lanes<V, 512 / V>& 
     for (int c = threadIdx.x; c < s.channels; c += kThreads) to.template at<0, V>(c) = __ldg(from + (i64)((s.c0 + c) / D) * every);
 }
 
+// k1, k2, k3 of the slab from the sums, as gn_bwd_finalize (gn_grad.cu) makes them: a warp to a group, which may reach beyond the slab.
+template <int V> __device__ __forceinline__ void makeFactors(Lanes<V, 512 / V>& k1s, Lanes<V, 512 / V>& k2s, Lanes<V, 512 / V>& k3s, const GnBackwardParams& p, const Share& s) {
+    const int D = p.C / p.G, lane = threadIdx.x & 31, last = s.c0 + s.channels - 1;
+    const float *as = p.sums + (i64)s.n * 2 * p.C, *bs = as + p.C;
+    const float m = (float)p.P * (float)D;
+    for (int g = s.c0 / D + (threadIdx.x >> 5); g * D <= last; g += kThreads / 32) {
+        float c1 = 0.0f, c2 = 0.0f;
+        for (int c = g * D + lane; c < (g + 1) * D; c += 32) {
+            const float f = gammaOf(p, s.n, c);
+            c2 = fmaf(f, __ldg(as + c), c2), c1 = fmaf(f, __ldg(bs + c), c1);
+        }
+        c1 = warpSum(c1), c2 = warpSum(c2);
+        const float rstd = __ldg(p.rstd + groupAt(p, s.n, g)), mean = __ldg(p.mean + groupAt(p, s.n, g));
+        const float k2 = -rstd * rstd * c2 / m, k3 = rstd * fmaf(mean * rstd, c2, -c1) / m;
+        for (int c = max(g * D, s.c0) + lane; c < (g + 1) * D && c <= last; c += 32) {
+            k1s.template at<0, V>(c - s.c0) = rstd * gammaOf(p, s.n, c);
+            k2s.template at<0, V>(c - s.c0) = k2, k3s.template at<0, V>(c - s.c0) = k3;
+        }
+    }
+}
+
 template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void gnBwdPartial(const GnBackwardParams& p) {
     __shared__ Lanes<2 * V, kThreads> slots;
     __shared__ Lanes<V, 512 / V> as, bs, means;
     const Share s = shareOf<V>(p, false);
     const int act = ACT == kRuntime ? p.act : ACT, resample = RESAMPLE == kRuntime ? p.resample : RESAMPLE;
-    if (act != kNone) {
-        stage(as, p.ab + (i64)s.n * 2 * p.C + s.c0, s.channels);
-        stage(bs, p.ab + ((i64)s.n * 2 + 1) * p.C + s.c0, s.channels);
-    }
-    stageGroups<V>(means, p.mean + (i64)s.n * p.G, 1, p, s);
+    if (act != kNone) stageAffine(as, bs, p, s);
+    stageGroups<V>(means, p.mean + groupAt(p, s.n, 0), p.every, p, s);
     __syncthreads();
 
     // add dz (x - mean) and dz
@@ -117,7 +137,7 @@ template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void
         means.template get<0>(s.lane, mean);
         forPixels<T, V>(p, s, resample, [&](int, const float (&x)[V], float (&dz)[V]) {
             toDz<T, V>(dz, x, a, b, act);
-            if (sizeof(T) == 4) reread(), means.template get<0>(s.lane, mean);
+            if (sizeof(T) == 4 || (ACT == kSilu && RESAMPLE == kDown2)) reread(), means.template get<0>(s.lane, mean);
 #pragma unroll
             for (int i = 0; i < V; i++) sums[i] = fmaf(dz[i], x[i] - mean[i], sums[i]), sums[V + i] += dz[i];
         });
@@ -128,8 +148,10 @@ template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void
     if (s.own && s.row == 0) slots.put(s.lane, sums);
     __syncthreads();
     float* to = p.partial + ((i64)s.n * p.slices + s.slice) * 2 * p.C + s.c0;
-    const int D = p.C / p.G;
-    for (int c = threadIdx.x; c < s.channels; c += kThreads) to[c] = slots.template at<0, V>(c) * __ldg(p.rstd + (i64)s.n * p.G + (s.c0 + c) / D);
+    int n = s.n, C = p.C;
+    asm volatile("" : "+r"(n), "+r"(C));   // the groups' places anew: no register is left to keep them in through the loop
+    const int D = C / p.G;
+    for (int c = threadIdx.x; c < s.channels; c += kThreads) to[c] = slots.template at<0, V>(c) * __ldg(p.rstd + groupAt(p, n, (s.c0 + c) / D));
     unstage<V, V>(to + p.C, slots, s.channels);
 }
 
@@ -137,13 +159,14 @@ template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void
     __shared__ Lanes<V, 512 / V> as, bs, k1s, k2s, k3s;
     const Share s = shareOf<V>(p, true);
     const int act = ACT == kRuntime ? p.act : ACT, resample = RESAMPLE == kRuntime ? p.resample : RESAMPLE;
-    if (act != kNone) {
-        stage(as, p.ab + (i64)s.n * 2 * p.C + s.c0, s.channels);
-        stage(bs, p.ab + ((i64)s.n * 2 + 1) * p.C + s.c0, s.channels);
+    if (act != kNone) stageAffine(as, bs, p, s);
+    if (p.k1 != nullptr) {
+        stage(k1s, p.k1 + (i64)s.n * p.C + s.c0, s.channels);
+        stageGroups<V>(k2s, p.k23 + (i64)s.n * 2 * p.G, 2, p, s);
+        stageGroups<V>(k3s, p.k23 + (i64)s.n * 2 * p.G + 1, 2, p, s);
+    } else {
+        makeFactors(k1s, k2s, k3s, p, s);
     }
-    stage(k1s, p.k1 + (i64)s.n * p.C + s.c0, s.channels);
-    stageGroups<V>(k2s, p.k23 + (i64)s.n * 2 * p.G, 2, p, s);
-    stageGroups<V>(k3s, p.k23 + (i64)s.n * 2 * p.G + 1, 2, p, s);
     __syncthreads();
     if (!s.own) return;   // no barrier follows
     float a[V] = {}, b[V] = {}, k1[V], k2[V], k3[V];

@@ -2,13 +2,15 @@
 //   a = rstd gamma (1 + scale), b = (beta - mean rstd gamma)(1 + scale) + shift, mean and rstd = 1 / sqrt(var + eps) over D = C / G channels
 //   and P pixels (biased variance); scale = shift = 0 where their pointers are null; resample: none, mean of 2x2, nearest 2x.
 // x [N, P, C], y [N, P', C] in T with row strides; everything else f32; mean, rstd [N, G] and a, b [N, 2, C] are kept for backward. Not in place.
+// Without ab, gn_finalize leaves a and b, and gn_apply folds them itself from mean and rstd.
 //
 // gn_stats: per channel and slice of pixels the sums of d and d^2, d = x - x[n, pixel 0, c] (the same in every slice, so that slices add).
 // gn_finalize: mean_c and M2_c per channel, then mean = avg mean_c, M2 = sum M2_c + P sum (mean_c - mean)^2 per group, then a and b.
 // gn_apply: y. Samples in descending order: what gn_stats read last may still lie in L2.
 //
 // Traffic, elements of b bytes, slabs counted over samples and slices, each of cs channels: stats (N P C + slabs cs) b + 8 slabs cs; finalize
-// 8 N slices C + N C b + 8 N G + 8 N C + 8 N C (gamma, beta) + 8 N C where there are scale and shift; apply N P C b + N P' C b + 8 slabs cs.
+// 8 N slices C + N C b + 8 N G + 8 N C + 8 N C (gamma, beta) + 8 N C where there are scale and shift; apply N P C b + N P' C b + 8 slabs cs
+// (without ab 16 slabs cs: mean, rstd, gamma, beta; 8 more with scale and shift).
 // Deterministic: a thread adds its pixels in ascending order, then the tree of sumRows; slices l, l + 4, ... in four lanes, added in order;
 // channels in lanes of a warp. _narrow takes any C, stride and alignment, one channel per thread, modes from the parameters.
 //
@@ -129,10 +131,10 @@ template <class T> __device__ __forceinline__ void gnFinalize(const GnForwardPar
 
     // fold and store
     for (int g = threadIdx.x; g < groupCount; g += kThreads) {
-        p.mean[(i64)n * p.G + c0 / D + g] = groups[g].x;
-        p.rstd[(i64)n * p.G + c0 / D + g] = groups[g].y;
+        p.mean[groupAt(p, n, c0 / D + g)] = groups[g].x;
+        p.rstd[groupAt(p, n, c0 / D + g)] = groups[g].y;
     }
-    for (int c = threadIdx.x; c < channels; c += kThreads) {
+    for (int c = threadIdx.x; p.ab != nullptr && c < channels; c += kThreads) {
         const float2 g = groups[c / D], f = fold(p, n, c0 + c, g.x, g.y);
         p.ab[(i64)n * 2 * p.C + c0 + c] = f.x;
         p.ab[((i64)n * 2 + 1) * p.C + c0 + c] = f.y;
@@ -145,8 +147,7 @@ template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void
     __shared__ Lanes<V, 512 / V> as, bs;
     const Share s = shareOf<V>(p, true);
     const int act = ACT == kRuntime ? p.act : ACT, resample = RESAMPLE == kRuntime ? p.resample : RESAMPLE;
-    stage(as, p.ab + (i64)s.n * 2 * p.C + s.c0, s.channels);
-    stage(bs, p.ab + ((i64)s.n * 2 + 1) * p.C + s.c0, s.channels);
+    stageAffine(as, bs, p, s);
     __syncthreads();
     if (!s.own) return;   // no barrier follows
     float a[V], b[V], v[V];

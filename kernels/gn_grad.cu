@@ -3,7 +3,8 @@
 //   k1[n, c] = rstd g',  k2[n, g] = -rstd^2 c2 / m,  k3[n, g] = rstd (mean rstd c2 - c1) / m       (dx = k1 dz + k2 x + k3)
 //   dscale = gamma A + beta B,  dshift = B
 //   dgamma = sum_n (1 + scale) A,  dbeta = sum_n (1 + scale) B
-// A guidance step, which wants dx only, skips gn_param_grad.
+// A guidance step, which wants dx only, skips gn_param_grad. Without k1 gn_bwd_finalize only adds slices, and makes dscale and dshift; gn_bwd_apply then
+// makes its factors itself. Of dgamma and dbeta either may be left out.
 //
 // Traffic: finalize 8 N slices C + 8 N C (sums) + 4 N C (k1) + 8 N C (gamma, scale) or 4 + 8 N G + 8 N G (k2, k3) + 12 N C where there are dscale,
 // dshift (beta, both); param_grad 8 N C + 8 C, 4 N C more for scale and 8 C more to accumulate.
@@ -36,16 +37,19 @@ extern "C" __global__ void __launch_bounds__(256, 4) gn_bwd_finalize_f32(const _
         if (l == 0 && c < channels) {
 #pragma unroll
             for (int i = 1; i < 4; i++) sum.x += lanes[i][column].x, sum.y += lanes[i][column].y;
-            const float gamma = __ldg(p.gamma + c0 + c), g = gamma * (1.0f + (p.scale ? __ldg(p.scale + n * p.ldm + c0 + c) : 0.0f));
-            as[c] = g * sum.x, bs[c] = g * sum.y;
-            p.sums[(i64)n * 2 * p.C + c0 + c] = sum.x;
-            p.sums[((i64)n * 2 + 1) * p.C + c0 + c] = sum.y;
-            p.k1[(i64)n * p.C + c0 + c] = __ldg(p.rstd + (i64)n * p.G + (c0 + c) / D) * g;
-            if (p.dscale) p.dscale[n * p.lddm + c0 + c] = fmaf(gamma, sum.x, __ldg(p.beta + c0 + c) * sum.y);
+            if (p.k1) {
+                const float g = gammaOf(p, n, c0 + c);
+                as[c] = g * sum.x, bs[c] = g * sum.y;
+                p.k1[(i64)n * p.C + c0 + c] = __ldg(p.rstd + groupAt(p, n, (c0 + c) / D)) * g;
+            }
+            if (p.sums) p.sums[(i64)n * 2 * p.C + c0 + c] = sum.x, p.sums[((i64)n * 2 + 1) * p.C + c0 + c] = sum.y;
+            if (p.dscale) p.dscale[n * p.lddm + c0 + c] = fmaf(__ldg(p.gamma + c0 + c), sum.x, __ldg(p.beta + c0 + c) * sum.y);
             if (p.dshift) p.dshift[n * p.lddm + c0 + c] = sum.y;
         }
         __syncthreads();
     }
+
+    if (p.k1 == nullptr) return;   // the whole grid: no factors are wanted
 
     // channels to groups, a warp each
     for (int g = threadIdx.x >> 5; g < groupCount; g += kThreads / 32) {
@@ -56,9 +60,9 @@ extern "C" __global__ void __launch_bounds__(256, 4) gn_bwd_finalize_f32(const _
     }
     __syncthreads();
     for (int g = threadIdx.x; g < groupCount; g += kThreads) {
-        const i64 at = (i64)n * p.G + c0 / D + g;
+        const i64 at = groupAt(p, n, c0 / D + g);
         const float c1 = groups[g].x, c2 = groups[g].y, m = (float)p.P * (float)D, rstd = __ldg(p.rstd + at), mean = __ldg(p.mean + at);
-        *(float2*)(p.k23 + 2 * at) = make_float2(-rstd * rstd * c2 / m, rstd * fmaf(mean * rstd, c2, -c1) / m);
+        *(float2*)(p.k23 + 2 * ((i64)n * p.G + c0 / D + g)) = make_float2(-rstd * rstd * c2 / m, rstd * fmaf(mean * rstd, c2, -c1) / m);
     }
 }
 
@@ -72,6 +76,6 @@ extern "C" __global__ void __launch_bounds__(256, 4) gn_param_grad_f32(const __g
         dgamma = fmaf(one, __ldg(p.sums + (i64)n * 2 * p.C + c), dgamma);
         dbeta = fmaf(one, __ldg(p.sums + ((i64)n * 2 + 1) * p.C + c), dbeta);
     }
-    p.dgamma[c] = p.accumulate ? p.dgamma[c] + dgamma : dgamma;
-    p.dbeta[c] = p.accumulate ? p.dbeta[c] + dbeta : dbeta;
+    if (p.dgamma) p.dgamma[c] = p.accumulate ? p.dgamma[c] + dgamma : dgamma;
+    if (p.dbeta) p.dbeta[c] = p.accumulate ? p.dbeta[c] + dbeta : dbeta;
 }

@@ -44,7 +44,7 @@ template <class T> __device__ __forceinline__ void gnPlain(const GnForwardParams
         sum += d * d;
     }
     const float rstd = 1.0f / sqrtf(sumAll(sum, slots[1]) / (float)count + p.eps);
-    if (threadIdx.x == 0) p.mean[blockIdx.x] = mean, p.rstd[blockIdx.x] = rstd;
+    if (threadIdx.x == 0) p.mean[(i64)blockIdx.x * p.every] = mean, p.rstd[(i64)blockIdx.x * p.every] = rstd;
 
     for (int i = threadIdx.x; i < count; i += kThreads) {
         const float2 f = fold(p, n, g * D + i % D, mean, rstd);
@@ -88,7 +88,7 @@ template <class T, int V> __device__ __forceinline__ void gnMomentsApply(const G
         for (int i = 0; i < D; i++) sum.x += channels[g * D + i].x, sum.y += channels[g * D + i].y;
         const float m = (float)D * (float)p.P, mean = sum.x / m, variance = fmaxf(sum.y / m - mean * mean, 0.0f);
         groups[g] = make_float2(mean, 1.0f / sqrtf(variance + p.eps));
-        if (s.slice == 0) p.mean[(i64)s.n * p.G + s.c0 / D + g] = groups[g].x, p.rstd[(i64)s.n * p.G + s.c0 / D + g] = groups[g].y;
+        if (s.slice == 0) p.mean[groupAt(p, s.n, s.c0 / D + g)] = groups[g].x, p.rstd[groupAt(p, s.n, s.c0 / D + g)] = groups[g].y;
     }
     __syncthreads();
     if (!s.own) return;   // no barrier follows

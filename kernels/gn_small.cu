@@ -2,7 +2,8 @@
 // SiLU, resample: none, mean of 2x2, nearest 2x, per sample n and channel c of group g
 //   a = rstd gamma (1 + scale), b = (beta - mean rstd gamma)(1 + scale) + shift, mean and rstd = 1 / sqrt(var + eps) over D = C / G channels
 //   and P pixels (biased variance); scale = shift = 0 where their pointers are null.
-// x [N, P, C], y [N, P', C] in T with row strides; everything else f32; mean, rstd [N, G] and a, b [N, 2, C] are kept for backward. Not in place.
+// x [N, P, C], y [N, P', C] in T with row strides; everything else f32; mean, rstd [N, G] and a, b [N, 2, C] are kept for backward, a and b only where
+// they have a place. Without y, mean and rstd are all that is made. Not in place.
 //
 // 1 load the slab    2 mean of each channel about its pixel 0, of each group about its first channel    3 squares about the mean of the group
 // 4 fold    5 apply, store. x is read once.
@@ -90,13 +91,15 @@ template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void
 
     // fold; b goes where the sums were
     for (int g = threadIdx.x; g < groupCount; g += kThreads) {
-        p.mean[(i64)s.n * p.G + s.c0 / D + g] = groups[g].x;
-        p.rstd[(i64)s.n * p.G + s.c0 / D + g] = groups[g].y;
+        p.mean[groupAt(p, s.n, s.c0 / D + g)] = groups[g].x;
+        p.rstd[groupAt(p, s.n, s.c0 / D + g)] = groups[g].y;
     }
+    if (p.y == nullptr) return;   // the whole grid: only they are wanted
     for (int i = threadIdx.x; i < s.channels; i += kThreads) {
         const float2 g = groups[i / D], f = fold(p, s.n, s.c0 + i, g.x, g.y);
         as.template at<0, V>(i) = f.x;
         slots.template at<0, V>(i) = f.y;
+        if (p.ab == nullptr) continue;
         p.ab[(i64)s.n * 2 * p.C + s.c0 + i] = f.x;
         p.ab[((i64)s.n * 2 + 1) * p.C + s.c0 + i] = f.y;
     }

@@ -152,6 +152,17 @@ template <class T> __device__ __forceinline__ float activateGrad(float u, int ac
     return s * fmaf(u, 1.0f - s, 1.0f);
 }
 
+// ---- the affine map, statistics
+
+// Where mean and rstd of group g of sample n lie.
+template <class P> __device__ __forceinline__ i64 groupAt(const P& p, int n, int g) { return ((i64)n * p.G + g) * p.every; }
+
+// a and b of channel c of sample n. b comes from the rounded a, so that a's rounding drops out of a x + b where x is near the mean.
+template <class P> __device__ __forceinline__ float2 fold(const P& p, int n, int c, float mean, float rstd) {
+    const float one = 1.0f + (p.scale ? __ldg(p.scale + n * p.ldm + c) : 0.0f), a = rstd * __ldg(p.gamma + c) * one;
+    return make_float2(a, fmaf(-mean, a, fmaf(__ldg(p.beta + c), one, p.shift ? __ldg(p.shift + n * p.ldm + c) : 0.0f)));
+}
+
 // ---- the block's share
 
 struct Share {
@@ -173,4 +184,19 @@ template <int V, class P> __device__ __forceinline__ Share shareOf(const P& p, b
     s.row = (int)(threadIdx.x / (u32)s.perRow), s.lane = (int)threadIdx.x - s.row * s.perRow;
     s.own = s.row < s.inFlight && s.lane * V < s.channels;
     return s;
+}
+
+// a and b of the slab: as kept, or folded here where nobody kept them.
+template <int V, int LENGTH, class P> __device__ __forceinline__ void stageAffine(Lanes<V, LENGTH>& as, Lanes<V, LENGTH>& bs, const P& p, const Share& s) {
+    if (p.ab != nullptr) {
+        stage(as, p.ab + (i64)s.n * 2 * p.C + s.c0, s.channels);
+        stage(bs, p.ab + ((i64)s.n * 2 + 1) * p.C + s.c0, s.channels);
+        return;
+    }
+    const int D = p.C / p.G;
+    for (int i = threadIdx.x; i < s.channels; i += kThreads) {
+        const i64 at = groupAt(p, s.n, (s.c0 + i) / D);
+        const float2 f = fold(p, s.n, s.c0 + i, __ldg(p.mean + at), __ldg(p.rstd + at));
+        as.template at<0, V>(i) = f.x, bs.template at<0, V>(i) = f.y;
+    }
 }

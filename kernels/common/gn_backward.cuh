@@ -9,18 +9,19 @@ struct GnBackwardParams {
     const float* gamma;   // [C]
     const float* beta;    // [C]
     const float* scale;   // [N, ldm] or null
-    const float* mean;    // [N, G], from forward
-    const float* rstd;    // [N, G], from forward
-    const float* ab;      // [N, 2, C] a, then b, from forward
+    const float* shift;   // [N, ldm] or null; only read where there is no ab
+    const float* mean;    // [N, G], every so many elements, from forward
+    const float* rstd;    // [N, G], as mean
+    const float* ab;      // [N, 2, C] a, then b, from forward; null: folded from mean and rstd
     float* partial;       // [N, slices, 2, C] sums of dz xhat, of dz
-    float* sums;          // [N, 2, C] A, then B: the same over all pixels
-    float* k1;            // [N, C]
+    float* sums;          // [N, 2, C] A, then B: the same over all pixels; finalize: null where they are not wanted
+    float* k1;            // [N, C]; null: apply makes k1, k2, k3 from the sums, finalize leaves them
     float* k23;           // [N, G, 2] k2, k3
     void* dx;             // [N P, lddx] T
     float* dscale;        // [N, lddm] or null
     float* dshift;        // [N, lddm] or null
-    float* dgamma;        // [C]
-    float* dbeta;         // [C]
+    float* dgamma;        // [C] or null
+    float* dbeta;         // [C] or null
     i64 ldx;              // elements between pixels of x
     i64 lddy;             // elements between pixels of dy
     i64 lddxIn;           // elements between pixels of dxIn
@@ -39,6 +40,8 @@ struct GnBackwardParams {
     int act;              // _narrow: 0 none, 1 SiLU
     int resample;         // _narrow: 0 keep, 1 down2, 2 up2
     int accumulate;       // param_grad: 1 adds to dgamma and dbeta, 0 overwrites
+    int every;            // elements between groups in mean and rstd: 1, or 2 where they alternate
+    int reserved;         // 0
 };
 FIELD(GnBackwardParams, x, 0, 8);
 FIELD(GnBackwardParams, dy, 8, 8);
@@ -46,34 +49,42 @@ FIELD(GnBackwardParams, dxIn, 16, 8);
 FIELD(GnBackwardParams, gamma, 24, 8);
 FIELD(GnBackwardParams, beta, 32, 8);
 FIELD(GnBackwardParams, scale, 40, 8);
-FIELD(GnBackwardParams, mean, 48, 8);
-FIELD(GnBackwardParams, rstd, 56, 8);
-FIELD(GnBackwardParams, ab, 64, 8);
-FIELD(GnBackwardParams, partial, 72, 8);
-FIELD(GnBackwardParams, sums, 80, 8);
-FIELD(GnBackwardParams, k1, 88, 8);
-FIELD(GnBackwardParams, k23, 96, 8);
-FIELD(GnBackwardParams, dx, 104, 8);
-FIELD(GnBackwardParams, dscale, 112, 8);
-FIELD(GnBackwardParams, dshift, 120, 8);
-FIELD(GnBackwardParams, dgamma, 128, 8);
-FIELD(GnBackwardParams, dbeta, 136, 8);
-FIELD(GnBackwardParams, ldx, 144, 8);
-FIELD(GnBackwardParams, lddy, 152, 8);
-FIELD(GnBackwardParams, lddxIn, 160, 8);
-FIELD(GnBackwardParams, lddx, 168, 8);
-FIELD(GnBackwardParams, ldm, 176, 8);
-FIELD(GnBackwardParams, lddm, 184, 8);
-FIELD(GnBackwardParams, N, 192, 4);
-FIELD(GnBackwardParams, P, 196, 4);
-FIELD(GnBackwardParams, C, 200, 4);
-FIELD(GnBackwardParams, G, 204, 4);
-FIELD(GnBackwardParams, W, 208, 4);
-FIELD(GnBackwardParams, slabs, 212, 4);
-FIELD(GnBackwardParams, cs, 216, 4);
-FIELD(GnBackwardParams, slices, 220, 4);
-FIELD(GnBackwardParams, rows, 224, 4);
-FIELD(GnBackwardParams, act, 228, 4);
-FIELD(GnBackwardParams, resample, 232, 4);
-FIELD(GnBackwardParams, accumulate, 236, 4);
-SIZE(GnBackwardParams, 240);
+FIELD(GnBackwardParams, shift, 48, 8);
+FIELD(GnBackwardParams, mean, 56, 8);
+FIELD(GnBackwardParams, rstd, 64, 8);
+FIELD(GnBackwardParams, ab, 72, 8);
+FIELD(GnBackwardParams, partial, 80, 8);
+FIELD(GnBackwardParams, sums, 88, 8);
+FIELD(GnBackwardParams, k1, 96, 8);
+FIELD(GnBackwardParams, k23, 104, 8);
+FIELD(GnBackwardParams, dx, 112, 8);
+FIELD(GnBackwardParams, dscale, 120, 8);
+FIELD(GnBackwardParams, dshift, 128, 8);
+FIELD(GnBackwardParams, dgamma, 136, 8);
+FIELD(GnBackwardParams, dbeta, 144, 8);
+FIELD(GnBackwardParams, ldx, 152, 8);
+FIELD(GnBackwardParams, lddy, 160, 8);
+FIELD(GnBackwardParams, lddxIn, 168, 8);
+FIELD(GnBackwardParams, lddx, 176, 8);
+FIELD(GnBackwardParams, ldm, 184, 8);
+FIELD(GnBackwardParams, lddm, 192, 8);
+FIELD(GnBackwardParams, N, 200, 4);
+FIELD(GnBackwardParams, P, 204, 4);
+FIELD(GnBackwardParams, C, 208, 4);
+FIELD(GnBackwardParams, G, 212, 4);
+FIELD(GnBackwardParams, W, 216, 4);
+FIELD(GnBackwardParams, slabs, 220, 4);
+FIELD(GnBackwardParams, cs, 224, 4);
+FIELD(GnBackwardParams, slices, 228, 4);
+FIELD(GnBackwardParams, rows, 232, 4);
+FIELD(GnBackwardParams, act, 236, 4);
+FIELD(GnBackwardParams, resample, 240, 4);
+FIELD(GnBackwardParams, accumulate, 244, 4);
+FIELD(GnBackwardParams, every, 248, 4);
+FIELD(GnBackwardParams, reserved, 252, 4);
+SIZE(GnBackwardParams, 256);
+
+// gamma (1 + scale) of channel c of sample n.
+__device__ __forceinline__ float gammaOf(const GnBackwardParams& p, int n, int c) {
+    return __ldg(p.gamma + c) * (1.0f + (p.scale ? __ldg(p.scale + n * p.ldm + c) : 0.0f));
+}

@@ -1,4 +1,4 @@
-// Parameters of the forward GroupNorm kernels, and the affine map they all apply.
+// Parameters of the forward GroupNorm kernels, and the map they all apply.
 #pragma once
 #include "gn.cuh"
 
@@ -9,10 +9,10 @@ struct GnForwardParams {
     const float* scale;   // [N, ldm] or null
     const float* shift;   // [N, ldm] or null
     float* partial;       // [N, slices, 2, C] sums of d, of d^2
-    float* mean;          // [N, G]
-    float* rstd;          // [N, G]
-    float* ab;            // [N, 2, C] a, then b
-    void* y;              // [N P', ldy] T
+    float* mean;          // [N, G], every so many elements
+    float* rstd;          // [N, G], as mean
+    float* ab;            // [N, 2, C] a, then b; null: not kept (stats, finalize), folded from mean and rstd (apply)
+    void* y;              // [N P', ldy] T; small: null for mean and rstd only
     i64 ldx;              // elements between pixels of x
     i64 ldy;              // elements between pixels of y
     i64 ldm;              // elements between samples of scale and shift
@@ -27,7 +27,9 @@ struct GnForwardParams {
     int rows;             // pixels per slice; the last may have fewer
     int act;              // _narrow: 0 none, 1 SiLU
     int resample;         // _narrow: 0 keep, 1 down2, 2 up2
+    int every;            // elements between groups in mean and rstd: 1, or 2 where they alternate
     float eps;            // added to the variance
+    int reserved;         // 0
 };
 FIELD(GnForwardParams, x, 0, 8);
 FIELD(GnForwardParams, gamma, 8, 8);
@@ -53,14 +55,10 @@ FIELD(GnForwardParams, slices, 132, 4);
 FIELD(GnForwardParams, rows, 136, 4);
 FIELD(GnForwardParams, act, 140, 4);
 FIELD(GnForwardParams, resample, 144, 4);
-FIELD(GnForwardParams, eps, 148, 4);
-SIZE(GnForwardParams, 152);
-
-// a and b of channel c of sample n. b comes from the rounded a, so that a's rounding drops out of a x + b where x is near the mean.
-__device__ __forceinline__ float2 fold(const GnForwardParams& p, int n, int c, float mean, float rstd) {
-    const float one = 1.0f + (p.scale ? __ldg(p.scale + n * p.ldm + c) : 0.0f), a = rstd * __ldg(p.gamma + c) * one;
-    return make_float2(a, fmaf(-mean, a, fmaf(__ldg(p.beta + c), one, p.shift ? __ldg(p.shift + n * p.ldm + c) : 0.0f)));
-}
+FIELD(GnForwardParams, every, 148, 4);
+FIELD(GnForwardParams, eps, 152, 4);
+FIELD(GnForwardParams, reserved, 156, 4);
+SIZE(GnForwardParams, 160);
 
 template <class T, int V> __device__ __forceinline__ void affine(const Raw<T, V>& w, const float (&a)[V], const float (&b)[V], int act, float (&v)[V]) {
     spread(w, v, T());

@@ -13,7 +13,7 @@ internal static partial class CudaSteps
     {
         bool residual = b.Has(3);
         Operand from = b.InAligned(0), to = b.OutAligned, addend = residual ? b.InAligned(3) : default;
-        ConvShape shape = ShapeOf(b, from.Shape, stride, padH, padW) with
+        ConvShape shape = ShapeOf(b, from.Shape, Filters.Of(b.Node.Inputs[1].Shape), stride, padH, padW) with
         {
             Bias = b.Has(2),
             Residual = residual,
@@ -35,7 +35,7 @@ internal static partial class CudaSteps
     {
         bool added = b.Has(2);
         Operand from = b.InAligned(0), to = b.OutAligned, addend = added ? b.InAligned(2) : default;
-        ConvShape shape = ShapeOf(b, to.Shape, stride, padH, padW) with
+        ConvShape shape = ShapeOf(b, to.Shape, Filters.Of(b.Node.Inputs[1].Shape), stride, padH, padW) with
         {
             Bias = false,
             Residual = added,
@@ -51,11 +51,30 @@ internal static partial class CudaSteps
         }));
     }
 
-    /// <summary>The forward convolution of a step; x is its input.</summary>
-    private static ConvShape ShapeOf(StepBuilder b, Shape x, int stride, int padH, int padW)
+    /// <summary>
+    /// dw [K, C, R, S] f32 from x and dy. The kernels sum to [K, R, S, C] with C in whole 16 bytes; where that is not the same, it passes through scratch.
+    /// </summary>
+    private static void WeightGradient(StepBuilder b, int stride, int padH, int padW)
     {
-        Filters f = Filters.Of(b.Node.Inputs[1].Shape);
-        bool image = b.Node.Op is Conv2d or Conv2dInputGrad;
+        Operand from = b.InAligned(0), gradient = b.InAligned(1), dw = b.OutF32;
+        Filters f = Filters.Of(dw.Shape);
+        ConvShape shape = ShapeOf(b, from.Shape, f, stride, padH, padW) with { Bias = false, StrideX = RowStride(from), StrideY = RowStride(gradient) };
+        ConvGradientPlan plan = ConvKernels.PlanWeightGradient(shape, b.Type, accumulate: false, b.Limits);
+        int places = f.R * f.S, padded = ConvShape.Padded(f.C, b.Type);
+        bool same = places == 1 && padded == f.C && dw.Address % 16 == 0;
+        ulong sums = same ? dw.Address : b.Scratch(4 * shape.WeightElements(b.Type));
+        b.Add(ConvKernels.EnqueueWeightGradient(plan, new ConvGradientArguments(from.Address, gradient.Address, sums, 0, b.Scratch(plan.WorkspaceBytes))));
+        if (!same)
+        {
+            ConvertPlan turn = ConvertKernels.PlanLayout(Conversion.FromRows, f.K, places, f.C, 0, padded, KernelDType.F32, b.Limits);
+            b.Add(ConvertKernels.Enqueue(turn, sums, dw.Address));
+        }
+    }
+
+    /// <summary>The forward convolution of a step; x is its input.</summary>
+    private static ConvShape ShapeOf(StepBuilder b, Shape x, Filters f, int stride, int padH, int padW)
+    {
+        bool image = b.Node.Op is Conv2d or Conv2dInputGrad or Conv2dWeightGrad;
         return f.R == f.S && f.R is 1 or 3 && padH == f.R / 2 && padW == f.R / 2 && (stride == 1 || (stride == 2 && f.R == 3))
             ? new ConvShape(image ? x[0] : checked((int)x.Rows), image ? x[1] : 1, image ? x[2] : 1, f.C, f.K) { Side = f.R, Stride = stride }
             : throw new NotSupportedException($"{b.Node.Op!.Name} on a cuda device is 3x3 with padding 1 and stride 1 or 2, or 1x1 with stride 1; node: {b.Node}");

@@ -20,7 +20,13 @@ internal static partial class CudaSteps
         && !IsLoss(node.Op!) && IsWhole(node, storedAs) && node.Inputs.All(i => i.Kind == NodeKind.Parameter || IsWhole(i, storedAs));
 
     /// <summary>May the result lie where operand i is?</summary>
-    public static bool AllowInPlace(Node node, int i) => node.Op is not (GroupNorm or Linear or Conv2d or MsePerSampleGrad) || (i == 3 && node.Op is Linear or Conv2d);
+    public static bool AllowInPlace(Node node, int i) => node.Op switch
+    {
+        GroupNorm or GroupNormApply or MsePerSampleGrad => false,
+        GroupNormInputGrad => i != 0,
+        Linear or Conv2d => i == 3,
+        _ => true,
+    };
 
     /// <summary>The launches of an op.</summary>
     /// <exception cref="NotSupportedException">There is no kernel for the op.</exception>
@@ -71,10 +77,18 @@ internal static partial class CudaSteps
             case Conv2d op: Convolution(b, op.Stride, op.PadH, op.PadW); break;
             case LinearInputGrad: InputGradient(b, 1, 0, 0); break;
             case Conv2dInputGrad op: InputGradient(b, op.Stride, op.PadH, op.PadW); break;
+            case LinearWeightGrad: WeightGradient(b, 1, 0, 0); break;
+            case Conv2dWeightGrad op: WeightGradient(b, op.Stride, op.PadH, op.PadW); break;
 
             // normalisation and attention
             case GroupNorm op: Norm(b, op); break;
+            case GroupNormStats op: Statistics(b, op); break;
+            case GroupNormApply op: Normalise(b, op); break;
+            case GroupNormGradSums op: GradientSums(b, op); break;
+            case GroupNormInputGrad op: NormInputGradient(b, op); break;
+            case GroupNormParamGrad op: NormParameterGradient(b, op); break;
             case Attention op: Attend(b, op); break;
+            case AttentionGrad op: AttendGradient(b, op); break;
 
             // pixels and samples
             case Modulate: Spatial(b, SpatialOp.Modulate, x: b.In(0), scale: b.InF32(1), shift: b.InF32(1).Cut(b.Out.Columns, b.Out.Columns)); break;
@@ -112,11 +126,11 @@ internal static partial class CudaSteps
         b.Finish();
     }
 
-    /// <summary>Columns, and the first of a slice, are whole 16 bytes.</summary>
+    /// <summary>Columns, and the first of a slice, are whole 16 bytes. Statistics, pairs of f32, are asked for nothing.</summary>
     private static bool IsWhole(Node node, Func<Node, KernelDType> storedAs)
     {
         int vector = 16 / storedAs(node).Bytes();
-        return node.Shape.Last % vector == 0 && (node.Op is not SliceChannels slice || slice.Begin % vector == 0);
+        return node.Op is GroupNormStats || (node.Shape.Last % vector == 0 && (node.Op is not SliceChannels slice || slice.Begin % vector == 0));
     }
 
     private static bool IsLoss(Op op) =>

@@ -34,7 +34,11 @@ public sealed record AttentionForwardPlan(
 /// <param name="WorkspaceBytes">The statistics, or the scores and their gradients.</param>
 public sealed record AttentionBackwardPlan(
     AttentionShape Shape, KernelDType DType, AttentionVersion Version, IReadOnlyList<PlannedLaunch> Launches, long WorkspaceBytes)
-    : KernelPlan(Launches, WorkspaceBytes);
+    : KernelPlan(Launches, WorkspaceBytes)
+{
+    /// <summary>Whether its launches read LSE; where scores are stored they make the weights anew.</summary>
+    public bool ReadsLse => Launches[0].Entry.StartsWith("attn_delta", StringComparison.Ordinal);
+}
 
 /// <summary>
 /// Fused attention: kernels/attn_fwd.cu and attn_bwd.cu with tensor cores (f16, bf16; head dimensions that are multiples of 8 up to 128, padded

@@ -32,6 +32,9 @@ public readonly record struct GroupNormArguments
     /// <summary>[N, G] f32, written.</summary>
     public required ulong Rstd { get; init; }
 
+    /// <summary>Elements between groups in mean and rstd: 2 where they alternate; 0 = 1.</summary>
+    public int StatsStride { get; init; }
+
     /// <summary>[N, 2, C] f32, written: a and b of y = act(a x + b).</summary>
     public required ulong Ab { get; init; }
 
@@ -74,6 +77,9 @@ public readonly record struct GroupNormGradArguments
 
     /// <summary>[N, G] f32 of forward.</summary>
     public required ulong Rstd { get; init; }
+
+    /// <summary>Elements between groups in mean and rstd: 2 where they alternate; 0 = 1.</summary>
+    public int StatsStride { get; init; }
 
     /// <summary>[N, 2, C] f32 of forward.</summary>
     public required ulong Ab { get; init; }
@@ -166,49 +172,55 @@ public static partial class GroupNormKernels
         for (int i = 0; i < launches.Length; i++)
         {
             GroupNormPlan.Step step = plan.Steps[i];
-            launches[i] = KernelLaunch.Of(step.Launch, new GnBackwardParams
+            launches[i] = KernelLaunch.Of(step.Launch, Parameters(s, step, a) with
             {
-                X = a.X,
-                Dy = a.Dy,
-                DxIn = a.DxIn,
-                Gamma = a.Gamma,
-                Beta = a.Beta,
-                Scale = a.Scale,
-                Mean = a.Mean,
-                Rstd = a.Rstd,
-                Ab = a.Ab,
                 Partial = a.Workspace,
                 Sums = a.Workspace + at[0],
                 K1 = a.Workspace + at[1],
                 K23 = a.Workspace + at[2],
-                Dx = a.Dx,
-                Dscale = a.DScale,
-                Dshift = a.DShift,
-                Dgamma = a.DGamma,
-                Dbeta = a.DBeta,
-                Ldx = s.X,
-                Lddy = s.Dy,
-                LddxIn = s.DxIn,
-                Lddx = s.Dx,
-                Ldm = a.ModulationStride == 0 ? s.C : a.ModulationStride,
-                Lddm = a.ModulationGradStride == 0 ? s.C : a.ModulationGradStride,
-                N = s.N,
-                P = (int)s.Pixels,
-                C = s.C,
-                G = s.G,
-                W = s.W,
-                Slabs = step.Slabs,
-                Cs = step.Channels,
-                Slices = step.Slices,
-                Rows = step.Rows,
-                Act = s.Silu ? 1 : 0,
-                Resample = (int)s.Resample,
-                Accumulate = a.Accumulate ? 1 : 0,
             });
         }
 
         return launches;
     }
+
+    /// <summary>Parameters of a launch, without what only passes between launches.</summary>
+    private static GnBackwardParams Parameters(GroupNormShape s, GroupNormPlan.Step step, in GroupNormGradArguments a) => new()
+    {
+        X = a.X,
+        Dy = a.Dy,
+        DxIn = a.DxIn,
+        Gamma = a.Gamma,
+        Beta = a.Beta,
+        Scale = a.Scale,
+        Mean = a.Mean,
+        Rstd = a.Rstd,
+        Ab = a.Ab,
+        Dx = a.Dx,
+        Dscale = a.DScale,
+        Dshift = a.DShift,
+        Dgamma = a.DGamma,
+        Dbeta = a.DBeta,
+        Ldx = s.X,
+        Lddy = s.Dy,
+        LddxIn = s.DxIn,
+        Lddx = s.Dx,
+        Ldm = a.ModulationStride == 0 ? s.C : a.ModulationStride,
+        Lddm = a.ModulationGradStride == 0 ? s.C : a.ModulationGradStride,
+        N = s.N,
+        P = (int)s.Pixels,
+        C = s.C,
+        G = s.G,
+        W = s.W,
+        Slabs = step.Slabs,
+        Cs = step.Channels,
+        Slices = step.Slices,
+        Rows = step.Rows,
+        Act = s.Silu ? 1 : 0,
+        Resample = (int)s.Resample,
+        Accumulate = a.Accumulate ? 1 : 0,
+        Every = Math.Max(1, a.StatsStride),
+    };
 
     /// <summary>Partial sums, then the sums, k1 and k2, k3; each 256-byte aligned.</summary>
     private static (ulong[] At, long Bytes) Workspace(GroupNormShape s, int slices)

@@ -98,6 +98,7 @@ public static partial class GroupNormKernels
         Rows = step.Rows,
         Act = s.Silu ? 1 : 0,
         Resample = (int)s.Resample,
+        Every = Math.Max(1, a.StatsStride),
         Eps = a.Eps,
     };
 

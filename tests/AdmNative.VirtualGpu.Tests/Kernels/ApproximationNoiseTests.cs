@@ -29,6 +29,7 @@ public sealed class ApproximationNoiseTests
             P = Pixels,
             C = Channels,
             G = Groups,
+            Every = 1,
             Slabs = 1,
             Cs = Channels,
             Slices = 1,

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace AdmNative.Cuda;
 
 /// <summary>Mirror of GnForwardParams in kernels/common/gn_forward.cuh, which says what each field is.</summary>
-[StructLayout(LayoutKind.Explicit, Size = 152)]
+[StructLayout(LayoutKind.Explicit, Size = 160)]
 internal readonly record struct GnForwardParams
 {
     [field: FieldOffset(0)] public ulong X { get; init; }
@@ -54,5 +54,9 @@ internal readonly record struct GnForwardParams
 
     [field: FieldOffset(144)] public int Resample { get; init; }
 
-    [field: FieldOffset(148)] public float Eps { get; init; }
+    [field: FieldOffset(148)] public int Every { get; init; }
+
+    [field: FieldOffset(152)] public float Eps { get; init; }
+
+    [field: FieldOffset(156)] public int Reserved { get; init; }
 }
