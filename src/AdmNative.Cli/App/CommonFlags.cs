@@ -23,5 +23,8 @@ internal static class CommonFlags
     public static Flag<string?> Conv() => Flag.Text(
         "conv", DeviceGroup, "auto", "auto|cudnn|native", "Whose convolutions the cuda device runs; auto takes cuDNN's where it is installed, else ours, and says so.");
 
+    public static Flag<string?> Precision(string otherwise = "use_fp16 decides") => Flag.Text(
+        "precision", DeviceGroup, null, "f32|f16|bf16", $"What a GPU stores activations in and multiplies filters in; without it {otherwise}. The cpu computes in f32.");
+
     public static Flag<int?> Threads() => Flag.Int("threads", DeviceGroup, 0, "Threads of the cpu device; 0 means all cores. Results do not depend on it.", min: 0, max: MaxThreads);
 }

@@ -15,14 +15,16 @@ internal static class Devices
     /// <param name="conv">auto, cudnn or native; only the cuda device has a choice.</param>
     /// <param name="threads">Of the cpu and the virtual device; 0 means all cores.</param>
     /// <param name="quiet">Nothing on stderr.</param>
+    /// <param name="cuda">How a cuda or virtual device computes.</param>
     /// <exception cref="UsageException">No such device name, or no such choice on it.</exception>
     /// <exception cref="DeviceUnavailableException">The device is not to be had here.</exception>
-    public static IBackend Open(Host host, string name, string conv, int threads, bool quiet)
+    public static IBackend Open(Host host, string name, string conv, int threads, bool quiet, CudaOptions? cuda = null)
     {
         ConvolutionChoice convolutions = Convolutions(conv);
+        CudaOptions options = (cuda ?? new CudaOptions()) with { Convolutions = convolutions };
         if (name == "auto")
         {
-            return Choose(host, convolutions, threads, quiet);
+            return Choose(host, options, threads, quiet);
         }
 
         string kind = name.Split(':')[0];
@@ -40,20 +42,20 @@ internal static class Devices
 
         return kind switch
         {
-            "cpu" => new CpuBackend(new CpuOptions { Threads = threads }),
-            "cuda" => Cuda(name, new CudaOptions { Device = ordinal, Convolutions = convolutions, Log = quiet ? null : host.Error.WriteLine }),
-            "virtual" => new VirtualBackend(threads),
+            "cpu" => Cpu(host, options, threads, quiet),
+            "cuda" => Cuda(name, options with { Device = ordinal, Log = quiet ? null : host.Error.WriteLine }),
+            "virtual" => new VirtualBackend(threads, options),
             _ => throw Unknown(name),
         };
     }
 
     /// <summary>Cuda where a driver and a device answer. A device that answers and then fails is an error, not a reason to compute elsewhere.</summary>
-    private static IBackend Choose(Host host, ConvolutionChoice convolutions, int threads, bool quiet)
+    private static IBackend Choose(Host host, CudaOptions options, int threads, bool quiet)
     {
         List<string>? early = quiet ? null : [];
         Action<string>? log = quiet ? null : line => (early is null ? host.Error.WriteLine : (Action<string>)early.Add)(line);
-        bool cuda = CudaBackend.TryCreate(new CudaOptions { Convolutions = convolutions, Log = log }, out CudaBackend? backend, out string? reason);
-        if (!cuda && convolutions != ConvolutionChoice.Auto)
+        bool cuda = CudaBackend.TryCreate(options with { Log = log }, out CudaBackend? backend, out string? reason);
+        if (!cuda && options.Convolutions != ConvolutionChoice.Auto)
         {
             throw new DeviceUnavailableException($"--conv: only the cuda device has a choice of convolutions, and: {reason}");
         }
@@ -65,7 +67,17 @@ internal static class Devices
             early = null;
         }
 
-        return cuda ? backend! : new CpuBackend(new CpuOptions { Threads = threads });
+        return cuda ? backend! : Cpu(host, options, threads, quiet);
+    }
+
+    private static CpuBackend Cpu(Host host, CudaOptions asked, int threads, bool quiet)
+    {
+        if (asked.Precision != KernelDType.F32 && !quiet)
+        {
+            host.Error.WriteLine($"note: the cpu computes in f32, not in {asked.Precision.Suffix()}");
+        }
+
+        return new CpuBackend(new CpuOptions { Threads = threads });
     }
 
     private static CudaBackend Cuda(string name, CudaOptions options)
@@ -91,6 +103,18 @@ internal static class Devices
         "native" => ConvolutionChoice.Native,
         _ => throw new UsageException($"--conv: '{conv}' is not one of auto, cudnn, native"),
     };
+
+    /// <summary>What images depend on: cpu, cuda or virtual, and the precision where it is not f32.</summary>
+    public static string KindOf(IBackend backend)
+    {
+        (string kind, KernelDType precision) = backend switch
+        {
+            CudaBackend cuda => ("cuda", cuda.Precision),
+            VirtualBackend virtualDevice => ("virtual", virtualDevice.Precision),
+            _ => ("cpu", KernelDType.F32),
+        };
+        return precision == KernelDType.F32 ? kind : $"{kind} {precision.Suffix()}";
+    }
 
     private static UsageException Unknown(string name) => new($"--device: '{name}' is not one of auto, cpu, cuda, cuda:N, virtual");
 }

@@ -11,13 +11,16 @@ internal sealed class VirtualBackend : IBackend
     private readonly CudaBackend _backend;
 
     /// <param name="threads">Threads that run blocks; 0 means all cores.</param>
-    public VirtualBackend(int threads)
+    /// <param name="options">How it computes.</param>
+    public VirtualBackend(int threads, CudaOptions options)
     {
         _driver = new VirtualDriver(new VirtualDriverOptions { KeepReports = 0, Launch = new LaunchOptions { Checks = Checks.None, Counters = false, Threads = threads } });
-        _backend = CudaBackend.Create(_driver);
+        _backend = CudaBackend.Create(_driver, options);
     }
 
     public string Description => _backend.Description;
+
+    public KernelDType Precision => _backend.Precision;
 
     public IParameters LoadParameters(IReadOnlyDictionary<string, Node> parameters, ITensorSource source) => _backend.LoadParameters(parameters, source);
 

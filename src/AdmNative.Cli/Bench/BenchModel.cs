@@ -9,7 +9,7 @@ using Newtonsoft.Json.Linq;
 namespace AdmNative.Cli;
 
 /// <summary>What to time.</summary>
-internal sealed record BenchModelOptions(string Preset, int Batch, int Threads, string Device, string Conv, bool Train, string Of, bool Guided, int Repeats, bool Counters, bool Checks, bool Json);
+internal sealed record BenchModelOptions(string Preset, int Batch, int Threads, string Device, string Conv, string? Precision, bool Train, string Of, bool Guided, int Repeats, bool Counters, bool Checks, bool Json);
 
 /// <summary>adm bench model: seconds, GFLOP/s, memory and a per-op table of one network.</summary>
 internal static class BenchModel
@@ -24,6 +24,7 @@ internal static class BenchModel
         var repeats = Flag.Int("repeats", "Model", 5, "Runs that are counted; the median is reported.", min: 1);
         var device = CommonFlags.Device();
         var conv = CommonFlags.Conv();
+        var precision = CommonFlags.Precision("f32");
         var threads = CommonFlags.Threads();
         var counters = Flag.Bool(
             "counters", CommonFlags.DeviceGroup, true, "On the virtual device: one more run that counts what the kernels of every op do, with bounds on the time for every device profile.");
@@ -36,9 +37,9 @@ internal static class BenchModel
             "adm bench model --preset mid64 --batch 2 --threads 2 --train --json",
             "# launches, counters per op and bounds on the time of four GPUs, found without one",
             "adm bench model --preset digits32 --of ddpm --device virtual")
-        { preset, batch, train, of, guided, repeats, device, conv, threads, counters, checks, json };
+        { preset, batch, train, of, guided, repeats, device, conv, precision, threads, counters, checks, json };
         command.SetAction(p => Run(host, new BenchModelOptions(
-            p.GetValue(preset)!, p.GetValue(batch)!.Value, p.GetValue(threads)!.Value, p.GetValue(device)!, p.GetValue(conv)!, p.GetValue(train), p.GetValue(of)!, p.GetValue(guided),
+            p.GetValue(preset)!, p.GetValue(batch)!.Value, p.GetValue(threads)!.Value, p.GetValue(device)!, p.GetValue(conv)!, p.GetValue(precision), p.GetValue(train), p.GetValue(of)!, p.GetValue(guided),
             p.GetValue(repeats)!.Value, p.GetValue(counters), p.GetValue(checks), p.GetValue(json))));
         return command;
     }
@@ -64,7 +65,7 @@ internal static class BenchModel
             : options.Of == "model" ? throw new UsageException("--guided is for steps: add --of ddpm or --of ddim")
             : preset.Classifier is string name ? (EncoderUNetConfig)Presets.Find(name).Network
             : throw new UsageException($"--guided: preset {preset.Name} has no classifier; mnist16 and imagenet64 have one");
-        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, quiet: options.Json);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, quiet: options.Json, Precisions.Of(options.Precision));
         if (options.Checks && backend is not VirtualBackend)
         {
             throw new UsageException("--checks: only the virtual device looks for bugs; add --device virtual");

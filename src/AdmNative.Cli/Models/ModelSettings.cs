@@ -43,7 +43,7 @@ internal static class ModelSettings
     /// <summary>Flags of the classifier that classifier_sample does not share with the diffusion model.</summary>
     public static IReadOnlyList<Setting<ClassifierFlags>> Classifier { get; } =
     [
-        Setting.Bool<ClassifierFlags>("classifier_use_fp16", "Half-precision classifier; the cpu computes in single precision.", f => f.UseFp16, (f, v) => f with { UseFp16 = v }),
+        Setting.Bool<ClassifierFlags>("classifier_use_fp16", "Half-precision classifier on a GPU; the cpu computes in f32.", f => f.UseFp16, (f, v) => f with { UseFp16 = v }),
         Setting.Int<ClassifierFlags>("classifier_width", "Base width.", f => f.Width, (f, v) => f with { Width = v }),
         Setting.Int<ClassifierFlags>("classifier_depth", "Residual blocks per resolution.", f => f.Depth, (f, v) => f with { Depth = v }),
         Setting.Text<ClassifierFlags>("classifier_attention_resolutions", "32,16,8", "Image resolutions with attention.",
@@ -85,7 +85,7 @@ internal static class ModelSettings
             Setting.Bool("use_checkpoint", "Recompute activations in training; no effect here.", f => f.UseCheckpoint, Edit<bool>((f, v) => f with { UseCheckpoint = v })),
             Setting.Bool("use_scale_shift_norm", "Adaptive group normalisation.", f => f.UseScaleShiftNorm, Edit<bool>((f, v) => f with { UseScaleShiftNorm = v })),
             Setting.Bool("resblock_updown", "Residual blocks resample.", f => f.ResblockUpdown, Edit<bool>((f, v) => f with { ResblockUpdown = v })),
-            Setting.Bool("use_fp16", "Half-precision torso; the cpu computes in single precision.", f => f.UseFp16, Edit<bool>((f, v) => f with { UseFp16 = v })),
+            Setting.Bool("use_fp16", "Half-precision torso on a GPU; the cpu computes in f32.", f => f.UseFp16, Edit<bool>((f, v) => f with { UseFp16 = v })),
             Setting.Int("num_classes", "Number of classes.", f => f.NumClasses, Edit<int>((f, v) => f with { NumClasses = v })),
             Setting.Int("image_channels", "Channels of the images: 3, or 1 for grey.", f => f.ImageChannels, Edit<int>((f, v) => f with { ImageChannels = v })),
             Setting.Bool("conv_resample", "Without resblock_updown: learned convolutions resample.", f => f.ConvResample, Edit<bool>((f, v) => f with { ConvResample = v })),

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
+using AdmNative.Core;
 using AdmNative.Formats;
 
 namespace AdmNative.Cli;
@@ -16,9 +17,9 @@ internal sealed class RunSettings
     public IReadOnlyDictionary<string, string> Values => _values;
 
     /// <summary>The options that all sampling verbs share.</summary>
-    public static RunSettings Of(string verb, SamplingOptions options, SampleCount count)
+    public static RunSettings Of(string verb, SamplingOptions options, SampleCount count, IBackend backend)
     {
-        return Of(verb, options.Seed, options.TorchSeed, options.BatchSize, options.Device)
+        return Of(verb, options.Seed, options.TorchSeed, options.BatchSize, backend)
             .With("num_samples", count.Count)
             .With("classes", count.Classes is null ? "" : string.Join(",", count.Classes))
             .With("samples_per_class", count.PerClass?.ToString(CultureInfo.InvariantCulture) ?? "")
@@ -31,11 +32,11 @@ internal sealed class RunSettings
     /// <summary>
     /// Command, random numbers, device and batch size: images do not depend on the batch size, but the files of finished batches do.
     /// </summary>
-    public static RunSettings Of(string verb, ulong seed, ulong? torchSeed, int batchSize, string device)
+    public static RunSettings Of(string verb, ulong seed, ulong? torchSeed, int batchSize, IBackend backend)
     {
         RunSettings settings = new RunSettings()
             .With("command", verb)
-            .With("device", device is "auto" ? "cpu" : device.Split(':')[0])
+            .With("device", Devices.KindOf(backend))
             .With("batch_size", batchSize);
         return torchSeed is ulong torch ? settings.With("torch_seed", torch) : settings.With("seed", seed);
     }

@@ -39,6 +39,7 @@ internal sealed class SamplingFlags
     private readonly Flag<bool> _quiet = CommonFlags.Quiet();
     private readonly Flag<string?> _device = CommonFlags.Device();
     private readonly Flag<string?> _conv = CommonFlags.Conv();
+    private readonly Flag<string?> _precision = CommonFlags.Precision();
     private readonly Flag<int?> _threads = CommonFlags.Threads();
 
     /// <param name="model">Flags of the networks.</param>
@@ -67,7 +68,7 @@ internal sealed class SamplingFlags
         Option?[] rest =
         [
             _numSamples, _batchSize, _classes, _perClass, _useDdim, _eta, _clip, _seed, _torchSeed,
-            _out, _grid, _gridScale, _pngDir, _saveEvery, _resume, _json, _quiet, _device, _conv, _threads,
+            _out, _grid, _gridScale, _pngDir, _saveEvery, _resume, _json, _quiet, _device, _conv, _precision, _threads,
         ];
         foreach (Option option in rest.OfType<Option>())
         {
@@ -102,6 +103,7 @@ internal sealed class SamplingFlags
         Quiet = p.GetValue(_quiet),
         Device = p.GetValue(_device)!,
         Conv = p.GetValue(_conv)!,
+        Precision = p.GetValue(_precision),
         Threads = p.GetValue(_threads)!.Value,
     };
 }

@@ -46,6 +46,9 @@ internal sealed record SamplingOptions
 
     public string Conv { get; init; } = "auto";
 
+    /// <summary>Null: what use_fp16 says.</summary>
+    public string? Precision { get; init; }
+
     public int Threads { get; init; }
 
     public bool Json { get; init; }

@@ -38,9 +38,9 @@ internal static class ClassifierSample
     {
         SamplingOptions options = verb.Sampling;
         Preset? preset = options.Preset is null ? null : Presets.Find(options.Preset);
-        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet);
         using LoadedModel<ImageModelFlags> model = ModelLoader.Image(host, options.ModelPath, options.ModelFlags, preset, options.UseDdim, options.Quiet);
         using LoadedModel<ClassifierFlags> classifier = ModelLoader.Classifier(host, options, verb.ClassifierPath, preset, model.Flags);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet, Precisions.Of(options.Precision, model.Flags.UseFp16, classifier.Flags.UseFp16));
         var config = (UNetConfig)model.Flags.ToNetwork();
         var classifierConfig = (EncoderUNetConfig)classifier.Flags.ToNetwork();
         if (config.NumClasses is int labels && labels != classifierConfig.NumClasses)
@@ -56,7 +56,7 @@ internal static class ClassifierSample
         SampleCount count = SampleCount.Of(options, classifierConfig.NumClasses);
         double scale = verb.ClassifierScale
             ?? (options.UseDdim ? preset?.DdimClassifierScale : null) ?? preset?.ClassifierScale ?? 1;
-        var settings = RunSettings.Of("classifier_sample", options, count)
+        var settings = RunSettings.Of("classifier_sample", options, count, backend)
             .With(model, ModelSettings.Image)
             .With(classifier, [.. ModelSettings.Classifier, .. ModelSettings.ClassifierShared])
             .With("classifier_scale", scale)

@@ -39,6 +39,8 @@ internal sealed record ImageNllOptions
 
     public string Conv { get; init; } = "auto";
 
+    public string? Precision { get; init; }
+
     public int Threads { get; init; }
 
     public bool Json { get; init; }
@@ -74,6 +76,7 @@ internal static class ImageNll
         var quiet = CommonFlags.Quiet();
         var device = CommonFlags.Device();
         var conv = CommonFlags.Conv();
+        var precision = CommonFlags.Precision("f32, whatever use_fp16 says: the bound is a small difference");
         var threads = CommonFlags.Threads();
         var command = new Verb(
             "image_nll",
@@ -82,7 +85,7 @@ internal static class ImageNll
             "adm image_nll --preset mnist16 --data_dir digits --num_samples 100 --batch_size 20 --timestep_respacing 50",
             "# the reference's own command line",
             "adm image_nll --data_dir imagenet64/val --image_size 64 --num_channels 192 --num_res_blocks 3 --learn_sigma True --noise_schedule cosine --model_path model.pt --num_samples 10000 --batch_size 16")
-        { preset, modelPath, data, clip, count, batch, flip, seed, torchSeed, output, resume, json, quiet, device, conv, threads };
+        { preset, modelPath, data, clip, count, batch, flip, seed, torchSeed, output, resume, json, quiet, device, conv, precision, threads };
         model.AddTo(command);
         command.SetAction(p => Run(host, new ImageNllOptions
         {
@@ -100,6 +103,7 @@ internal static class ImageNll
             Resume = p.GetValue(resume),
             Device = p.GetValue(device)!,
             Conv = p.GetValue(conv)!,
+            Precision = p.GetValue(precision),
             Threads = p.GetValue(threads)!.Value,
             Json = p.GetValue(json),
             Quiet = p.GetValue(quiet),
@@ -110,7 +114,7 @@ internal static class ImageNll
     private static int Run(Host host, ImageNllOptions options)
     {
         Preset? preset = options.Preset is null ? null : Presets.Find(options.Preset) with { Respacing = "" };
-        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet, Precisions.Of(options.Precision));
         using LoadedModel<ImageModelFlags> model = ModelLoader.Image(host, options.ModelPath, options.ModelFlags, preset, ddim: false, options.Quiet);
         UNetConfig config = model.Flags.ToNetwork();
         using PictureSource images = PictureSource.Open(options.DataDir, "data_dir", config.ImageSize, config.InChannels);
@@ -128,7 +132,7 @@ internal static class ImageNll
         OutputPaths.Distinct(
             [.. s_terms.Select(t => ("--out", Path.Combine(folder, t.File)))],
             [("--model_path", model.Path), .. images.Places.Select(p => ("--data_dir", p))]);
-        using PartsFolder parts = PartsFolder.Open(Path.Combine(folder, "image_nll.parts"), Settings(options, model, total).Values, options.Resume);
+        using PartsFolder parts = PartsFolder.Open(Path.Combine(folder, "image_nll.parts"), Settings(options, model, total, backend).Values, options.Resume);
         using var networks = new Networks(backend, new UNetDenoiser(config), model.Weights);
         var process = new DiffusionProcess(model.Flags.Diffusion.ToConfig());
         using var evaluator = new BitsPerDimension(networks, process, options.ClipDenoised);
@@ -186,9 +190,9 @@ internal static class ImageNll
             : throw new CheckpointException($"has labels {images.Labels.Min()}..{known - 1}, the model knows 0..{classes - 1}", path);
     }
 
-    private static RunSettings Settings(ImageNllOptions options, LoadedModel<ImageModelFlags> model, int total)
+    private static RunSettings Settings(ImageNllOptions options, LoadedModel<ImageModelFlags> model, int total, IBackend backend)
     {
-        RunSettings settings = RunSettings.Of("image_nll", options.Seed, options.TorchSeed, options.BatchSize, options.Device)
+        RunSettings settings = RunSettings.Of("image_nll", options.Seed, options.TorchSeed, options.BatchSize, backend)
             .With("num_samples", total)
             .With("clip_denoised", options.ClipDenoised)
             .With("flip", options.Flip)

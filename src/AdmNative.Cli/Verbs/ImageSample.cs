@@ -27,11 +27,11 @@ internal static class ImageSample
     private static int Run(Host host, SamplingOptions options)
     {
         Preset? preset = options.Preset is null ? null : Presets.Find(options.Preset);
-        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet);
         using LoadedModel<ImageModelFlags> model = ModelLoader.Image(host, options.ModelPath, options.ModelFlags, preset, options.UseDdim, options.Quiet);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet, Precisions.Of(options.Precision, model.Flags.UseFp16));
         var config = (UNetConfig)model.Flags.ToNetwork();
         SampleCount count = SampleCount.Of(options, config.NumClasses);
-        var settings = RunSettings.Of("image_sample", options, count).With(model, ModelSettings.Image);
+        var settings = RunSettings.Of("image_sample", options, count, backend).With(model, ModelSettings.Image);
 
         using var networks = new Networks(backend, new UNetDenoiser(config), model.Weights);
         using Sampler sampler = Samplers.Create(networks, model.Flags.Diffusion, options, classifierScale: 0, guidanceAtMean: false);

@@ -27,6 +27,8 @@ internal sealed record InspectGraphOptions
 
     public string Conv { get; init; } = "auto";
 
+    public string? Precision { get; init; }
+
     public int Threads { get; init; }
 
     public bool Json { get; init; }
@@ -59,6 +61,7 @@ internal static class InspectGraph
         var json = CommonFlags.Json();
         var device = CommonFlags.Device();
         var conv = CommonFlags.Conv();
+        var precision = CommonFlags.Precision("f32");
         var threads = CommonFlags.Threads();
         var model = new ModelFlagSet().With("Model and diffusion", ModelSettings.Image, new ImageModelFlags());
         var command = new Verb(name, description, examples) { preset, modelPath, of, guided, batch };
@@ -67,6 +70,7 @@ internal static class InspectGraph
             command.Add(json);
             command.Add(device);
             command.Add(conv);
+            command.Add(precision);
             command.Add(threads);
         }
         else
@@ -86,6 +90,7 @@ internal static class InspectGraph
                 Guided = p.GetValue(guided),
                 Fused = plan || p.GetValue(fused),
                 BatchSize = p.GetValue(batch)!.Value,
+                Precision = plan ? p.GetValue(precision) : null,
                 Device = plan ? p.GetValue(device)! : "cpu",
                 Conv = plan ? p.GetValue(conv)! : "auto",
                 Threads = plan ? p.GetValue(threads)!.Value : 0,
@@ -104,7 +109,7 @@ internal static class InspectGraph
 
     private static int PrintPlan(Host host, InspectGraphOptions options)
     {
-        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, quiet: false);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, quiet: false, Precisions.Of(options.Precision));
         Plan plan = backend.Plan(Describe(host, options));
         PlanReport report = PlanReport.Of(plan);
         if (!options.Json)

@@ -25,6 +25,8 @@ internal sealed record ReplayOptions
 
     public string Conv { get; init; } = "auto";
 
+    public string? Precision { get; init; }
+
     public int Threads { get; init; }
 
     public bool Json { get; init; }
@@ -67,6 +69,7 @@ internal static class ReplayCase
         var output = Flag.Text("output", Group, "", "out.npz", "Where the results go.", "out");
         var device = CommonFlags.Device();
         var conv = CommonFlags.Conv();
+        var precision = CommonFlags.Precision("f32");
         var threads = CommonFlags.Threads();
         var json = CommonFlags.Json();
         var quiet = CommonFlags.Quiet();
@@ -82,7 +85,7 @@ internal static class ReplayCase
         var command = new Verb(
             name, description,
             $"adm replay {name} --config tests/golden/{folder}/config.json --weights computed{guided} --input tests/golden/{folder}/io.npz --output out.npz")
-        { config, weights, input, output, device, conv, threads, json, quiet };
+        { config, weights, input, output, device, conv, precision, threads, json, quiet };
         if (kind == ReplayKind.Sample)
         {
             command.Add(classifier);
@@ -98,6 +101,7 @@ internal static class ReplayCase
             Output = Needed(p, output),
             Device = p.GetValue(device)!,
             Conv = p.GetValue(conv)!,
+            Precision = p.GetValue(precision),
             Threads = p.GetValue(threads)!.Value,
             Json = p.GetValue(json),
             Quiet = p.GetValue(quiet),
@@ -111,7 +115,7 @@ internal static class ReplayCase
 
     private static int Run(Host host, ReplayOptions options)
     {
-        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet, Precisions.Of(options.Precision));
         ReplayConfig config = ReadConfig(options);
         string output = OutputPaths.File(options.Output, "--output");
         string[] files = [.. new[] { options.Weights, options.Classifier }.OfType<string>().Where(f => f != Computed)];

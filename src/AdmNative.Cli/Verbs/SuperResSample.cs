@@ -31,8 +31,8 @@ internal static class SuperResSample
     {
         SamplingOptions options = verb.Sampling;
         Preset? preset = options.Preset is null ? null : Presets.Find(options.Preset);
-        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet);
         using LoadedModel<SuperResFlags> model = ModelLoader.SuperRes(host, options, preset);
+        using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, options.Quiet, Precisions.Of(options.Precision, model.Flags.UseFp16));
         SuperResConfig config = model.Flags.ToNetwork();
         using PictureSource small = PictureSource.Open(verb.BaseSamples, "base_samples", config.SmallSize, config.InChannels);
         (int height, int width, _) = small.Size;
@@ -43,7 +43,7 @@ internal static class SuperResSample
 
         SampleCount count = SampleCount.Of(options with { NumSamples = options.NumSamples ?? small.Count }, config.NumClasses);
         Func<long, int, int[]>? labels = Labels(small, count, config.NumClasses, verb.BaseSamples);
-        RunSettings settings = RunSettings.Of("super_res_sample", options, count)
+        RunSettings settings = RunSettings.Of("super_res_sample", options, count, backend)
             .With(model, ModelSettings.SuperRes)
             .With("base_samples", File.Exists(verb.BaseSamples) ? RunSettings.FingerprintOf(verb.BaseSamples) : verb.BaseSamples);
 

@@ -28,8 +28,11 @@ public sealed class CudaBackend : IBackend
         }
     }
 
-    /// <summary>The device, the architecture, the driver.</summary>
-    public string Description => _context.Description;
+    /// <summary>The device, the architecture, the driver, and the precision where it is not f32.</summary>
+    public string Description => Precision == KernelDType.F32 ? _context.Description : $"{_context.Description}, {Precision.Suffix()}";
+
+    /// <summary>How activations are stored; see <see cref="CudaOptions.Precision"/>.</summary>
+    public KernelDType Precision => _options.Precision;
 
     /// <summary>Objects of the device that were left to the finalizer instead of disposed, and those the driver did not take back. 0 in a program without mistakes.</summary>
     public long LeakedHandles => _context.LeakedHandles;
@@ -80,7 +83,7 @@ public sealed class CudaBackend : IBackend
     public Plan Plan(Graph graph)
     {
         ArgumentNullException.ThrowIfNull(graph);
-        var types = new StoredTypes(graph, _options.Precision);
+        var types = new StoredTypes(graph, _options.Precision, _options.IsSinglePrecision);
         return Plan(graph, node => types[node]);
     }
 

@@ -14,6 +14,12 @@ public sealed record CudaOptions
     public KernelDType Precision { get; init; } = KernelDType.F32;
 
     /// <summary>
+    /// In half precision: parameters, by name, whose products stay f32, and with them what is made of those alone. For graphs that hold two networks of which
+    /// one is to compute in f32. Null: none.
+    /// </summary>
+    public Func<string, bool>? IsSinglePrecision { get; init; }
+
+    /// <summary>
     /// Replay a run as one CUDA graph; without, every kernel is launched by itself. Launches are the same either way. Runs that are timed are not replayed.
     /// </summary>
     public bool Replay { get; init; } = true;

@@ -12,7 +12,7 @@ internal sealed class StoredTypes
 {
     private readonly KernelDType[] _types;
 
-    public StoredTypes(Graph graph, KernelDType precision)
+    public StoredTypes(Graph graph, KernelDType precision, Func<string, bool>? isSingle = null)
     {
         _types = new KernelDType[graph.Nodes.Count];
         if (precision == KernelDType.F32)
@@ -25,9 +25,11 @@ internal sealed class StoredTypes
         foreach (Node node in graph.Nodes)
         {
             bool half = node.Kind == NodeKind.Op && node.Type.DType == DType.F32 && node.Shape.Rank >= 3 && !outputs.Contains(node) && !head[node.Id]
-                && !IsAlwaysF32(node.Op!) && (IsProduct(node.Op!) || node.Inputs.Any(i => _types[i.Id] != KernelDType.F32));
+                && !IsAlwaysF32(node.Op!) && (StartsHalf(node) || node.Inputs.Any(i => _types[i.Id] != KernelDType.F32));
             _types[node.Id] = half ? precision : KernelDType.F32;
         }
+
+        bool StartsHalf(Node node) => IsProduct(node.Op!) && !(isSingle is not null && node.Inputs[1].Kind == NodeKind.Parameter && isSingle(node.Inputs[1].Name!));
     }
 
     /// <summary>The type a node's value is stored in; integers count as f32.</summary>

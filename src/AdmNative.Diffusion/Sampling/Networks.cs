@@ -90,6 +90,13 @@ public sealed class Networks : IDisposable
         }
     }
 
+    /// <summary>Does a parameter of that name, in a graph of these networks, belong to the classifier?</summary>
+    public static bool IsOfClassifier(string parameter)
+    {
+        ArgumentNullException.ThrowIfNull(parameter);
+        return parameter.StartsWith(ClassifierPrefix, StringComparison.Ordinal);
+    }
+
     /// <summary>Frees the weights; executables must be gone.</summary>
     public void Dispose() => _parameters.Dispose();
 
