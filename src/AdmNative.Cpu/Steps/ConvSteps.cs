@@ -158,7 +158,60 @@ internal sealed unsafe class ConvStep : Step
     private static ConvGeometry Conv(Shape x, Shape w, int stride, int padH, int padW) =>
         new(x[0], x[1], x[2], x[3], w[0], w[2], w[3], stride, padH, padW);
 
-    private static ConvGeometry Dense(Shape x, Shape w) => ConvGeometry.Linear(x[0], checked((int)(x.Rows / x[0])), w[1], w[0]);
+    /// <summary>Sizes of a linear layer.</summary>
+    public static ConvGeometry Dense(Shape x, Shape w) => ConvGeometry.Linear(x[0], checked((int)(x.Rows / x[0])), w[1], w[0]);
+}
+
+/// <summary>Linear layers of one input, one after another: here an op costs nothing beyond its arithmetic, so there is nothing to join.</summary>
+internal sealed unsafe class StackedLinearStep : Step
+{
+    private readonly WorkerPool _pool;
+    private readonly Operand _x;
+    private readonly Operand _y;
+    private readonly byte* _workspace;
+    private readonly (ConvPlan Plan, nint Weights, nint Bias, int Begin)[] _layers;
+
+    public StackedLinearStep(StepContext context)
+    {
+        Node node = context.Node;
+        (_pool, _x, _y) = (context.Pool, context.In(0), context.Out);
+        _workspace = context.Workspace;
+        _layers = new (ConvPlan, nint, nint, int)[node.Inputs.Count / 2];
+        int begin = 0;
+        for (int i = 0; i < _layers.Length; i++)
+        {
+            Operand w = context.In((2 * i) + 1), bias = context.In((2 * i) + 2);
+            if (!w.Dense)
+            {
+                throw new ShapeException($"{node}: a weight must be dense, its row stride is {w.Stride}");
+            }
+
+            _layers[i] = (PlanFor(node, i, context.Isa, _pool.Threads), (nint)w.Data, (nint)bias.Data, begin);
+            begin += w.Shape[0];
+        }
+    }
+
+    public static long WorkspaceBytes(Node node, Isa isa, int threads)
+    {
+        long bytes = 0;
+        for (int i = 0; i < node.Inputs.Count / 2; i++)
+        {
+            bytes = Math.Max(bytes, PlanFor(node, i, isa, threads).WorkspaceBytes);
+        }
+
+        return bytes;
+    }
+
+    public override void Run()
+    {
+        foreach ((ConvPlan plan, nint weights, nint bias, int begin) in _layers)
+        {
+            plan.Run(_pool, _x.Data, _x.Stride, (float*)weights, null, (float*)bias, null, 0, _y.Data + begin, _y.Stride, _workspace);
+        }
+    }
+
+    private static ConvPlan PlanFor(Node node, int layer, Isa isa, int threads) =>
+        ConvPlan.Forward(ConvStep.Dense(node.Inputs[0].Shape, node.Inputs[(2 * layer) + 1].Shape), isa, threads, resident: false);
 }
 
 /// <summary>Weight gradient of a convolution or linear layer.</summary>

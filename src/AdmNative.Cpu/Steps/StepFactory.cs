@@ -36,6 +36,7 @@ internal sealed class StepFactory<S, V> : IStepFactory
             Attention op => AttentionStep<S, V>.WorkspaceBytes(x, op.Heads, threads),
             AttentionGrad op => AttentionGradStep<S, V>.WorkspaceBytes(x, op.Heads, threads),
             Linear or LinearInputGrad or Conv2d or Conv2dInputGrad => ConvStep.PlanFor(node, isa, threads).WorkspaceBytes,
+            StackedLinear => StackedLinearStep.WorkspaceBytes(node, isa, threads),
             LinearWeightGrad or Conv2dWeightGrad => ConvWeightGradStep.PlanFor(node, isa, threads).WorkspaceBytes,
             _ => 0,
         };
@@ -71,6 +72,7 @@ internal sealed class StepFactory<S, V> : IStepFactory
 
         // linear algebra
         Linear or Conv2d => new ConvStep(context, 2, 3),
+        StackedLinear => new StackedLinearStep(context),
         LinearInputGrad or Conv2dInputGrad => new ConvStep(context, -1, 2),
         LinearWeightGrad or Conv2dWeightGrad => new ConvWeightGradStep(context),
 

@@ -12,6 +12,7 @@ public sealed class GradientTests
     private static readonly Dictionary<Type, string> s_checkedElsewhere = new()
     {
         [typeof(GroupNormApply)] = nameof(NormalisationTests),
+        [typeof(StackedLinear)] = nameof(StackLinearsTests),
         [typeof(BilinearResize)] = nameof(ClosedFormTests),
         [typeof(TimestepEmbedding)] = nameof(ClosedFormTests),
         [typeof(PredictXStart)] = nameof(SamplerStepTests),

@@ -159,7 +159,8 @@ internal static class SingleOp
         {
             bool rowsApart = node.Type.DType == DType.F32 && node.Shape.Rank > 1
                 && !(node == result && node.Op is Conv2dWeightGrad or LinearWeightGrad or Reshape)
-                && !(node != result && result.Op is Conv2d or Linear or Conv2dInputGrad or LinearInputGrad && result.Inputs[1] == node);
+                && !(node != result && result.Op is Conv2d or Linear or Conv2dInputGrad or LinearInputGrad && result.Inputs[1] == node)
+                && !(node != result && result.Op is StackedLinear && result.Inputs[0] != node);
             long stride = node.Shape.Last + (rowsApart ? pad : 0);
             if (node.Kind == NodeKind.Parameter)
             {
