@@ -83,6 +83,7 @@ public sealed class CudaBackend : IBackend
     public Plan Plan(Graph graph)
     {
         ArgumentNullException.ThrowIfNull(graph);
+        graph = StackLinears.Apply(graph, 16 / KernelDType.F32.Bytes()); // embeddings are f32
         var types = new StoredTypes(graph, _options.Precision, _options.IsSinglePrecision);
         return Plan(graph, node => types[node]);
     }
@@ -106,6 +107,15 @@ public sealed class CudaBackend : IBackend
             AllowInPlace = CudaSteps.AllowInPlace,
             Alignment = 256,
         });
+    }
+
+    /// <summary>Kernels that every step of a plan of this device launches, in the plan's order, found without weights or memory.</summary>
+    /// <exception cref="NotSupportedException">There is no kernel for an op; the message names it.</exception>
+    public IReadOnlyList<int> StepLaunches(Plan plan)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ArgumentNullException.ThrowIfNull(plan);
+        return [.. plan.Steps.Select(step => CudaSteps.Launches(plan, step, _context.Limits))];
     }
 
     /// <inheritdoc/>

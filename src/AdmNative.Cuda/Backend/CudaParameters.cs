@@ -20,7 +20,7 @@ internal enum WeightForm
 /// Weights on the device, read once. A kernel that wants another form or type has it made when its executable is loaded and shares it with every executable
 /// that wants the same. One f32 copy, the master, always stays; a plain one that nobody runs on goes when f32 filters are there.
 /// </summary>
-internal sealed class CudaParameters : IParameters
+internal sealed partial class CudaParameters : IParameters
 {
     private static readonly (WeightForm, KernelDType) s_plain = (WeightForm.Plain, KernelDType.F32), s_filters = (WeightForm.Filters, KernelDType.F32);
 
@@ -66,7 +66,7 @@ internal sealed class CudaParameters : IParameters
         {
             lock (_lock)
             {
-                return _weights.Values.Sum(w => w.Forms.Values.Sum(f => f.Bytes));
+                return _weights.Values.SelectMany(w => w.Forms.Values).Concat(_stacks.Values).Sum(f => f.Bytes);
             }
         }
     }
@@ -80,22 +80,13 @@ internal sealed class CudaParameters : IParameters
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            if (!_weights.TryGetValue(name, out Weight? weight))
-            {
-                throw new CheckpointException($"parameter {name} {shape} is not among the loaded weights; load them with this graph's parameters");
-            }
-
-            if (weight.Shape != shape)
-            {
-                throw new CheckpointException($"parameter {name} is {shape} in the graph and {weight.Shape} in the loaded weights");
-            }
-
+            Weight weight = Find(name, shape);
             weight.InUse.Add((form, type));
-            if (!weight.Forms.TryGetValue((form, type), out CuHandle? memory))
+            if (weight.At((form, type)) is not ulong address)
             {
                 try
                 {
-                    memory = Make(weight, form, type, name);
+                    address = Make(weight, form, type, name).Address;
                 }
                 catch (CudaException e)
                 {
@@ -103,12 +94,8 @@ internal sealed class CudaParameters : IParameters
                 }
             }
 
-            if (!weight.InUse.Contains(s_plain) && weight.Forms.ContainsKey(s_filters) && weight.Forms.Remove(s_plain, out CuHandle? plain))
-            {
-                plain.Dispose();
-            }
-
-            return memory.Address;
+            DropPlain(weight);
+            return address;
         }
     }
 
@@ -145,13 +132,33 @@ internal sealed class CudaParameters : IParameters
     {
         if (Interlocked.Decrement(ref _users) == 0)
         {
-            foreach (CuHandle memory in _weights.Values.SelectMany(w => w.Forms.Values))
+            foreach (CuHandle memory in _weights.Values.SelectMany(w => w.Forms.Values).Concat(_stacks.Values))
             {
                 memory.Dispose();
             }
 
             _weights.Clear();
+            _stacks.Clear();
         }
+    }
+
+    private static void DropPlain(Weight weight)
+    {
+        if (!weight.InUse.Contains(s_plain) && weight.At(s_filters) is not null && weight.Forms.Remove(s_plain, out CuHandle? plain))
+        {
+            plain.Dispose();
+        }
+    }
+
+    private Weight Find(string name, Shape shape)
+    {
+        if (!_weights.TryGetValue(name, out Weight? weight))
+        {
+            throw new CheckpointException($"parameter {name} {shape} is not among the loaded weights; load them with this graph's parameters");
+        }
+
+        return weight.Shape == shape ? weight
+            : throw new CheckpointException($"parameter {name} is {shape} in the graph and {weight.Shape} in the loaded weights");
     }
 
     private CuHandle Add<T>(Weight weight, (WeightForm, KernelDType) form, T[] values, string name) where T : unmanaged
@@ -176,14 +183,14 @@ internal sealed class CudaParameters : IParameters
     {
         Filters f = Filters.Of(weight.Shape);
         float[] plain = new float[weight.Shape.Elements];
-        if (weight.Forms.TryGetValue(s_plain, out CuHandle? raw))
+        if (weight.At(s_plain) is ulong raw)
         {
-            _context.Download<float>(raw.Address, plain);
+            _context.Download<float>(raw, plain);
         }
         else
         {
             float[] packed = new float[f.PackedElements(KernelDType.F32)];
-            _context.Download<float>(weight.Forms[s_filters].Address, packed);
+            _context.Download<float>(weight.At(s_filters)!.Value, packed);
             f.Unpack(packed, plain);
         }
 
@@ -246,8 +253,15 @@ internal sealed class CudaParameters : IParameters
 
         public Dictionary<(WeightForm Form, KernelDType Type), CuHandle> Forms { get; } = [];
 
+        /// <summary>Forms that lie in a stack.</summary>
+        public Dictionary<(WeightForm Form, KernelDType Type), ulong> Parts { get; } = [];
+
         /// <summary>Forms whose addresses were handed out.</summary>
         public HashSet<(WeightForm Form, KernelDType Type)> InUse { get; } = [];
+
+        /// <summary>Where the form is, if it is anywhere.</summary>
+        public ulong? At((WeightForm, KernelDType) form) =>
+            Forms.TryGetValue(form, out CuHandle? own) ? own.Address : Parts.TryGetValue(form, out ulong part) ? part : null;
     }
 }
 

@@ -14,6 +14,15 @@ internal static partial class CudaSteps
         return builder.WorkspaceBytes;
     }
 
+    /// <summary>How many kernels a step of a plan launches.</summary>
+    /// <exception cref="NotSupportedException">There is no kernel for the op.</exception>
+    public static int Launches(Plan plan, PlanStep step, in DeviceLimits limits)
+    {
+        StepBuilder builder = StepBuilder.Of(plan, step, limits);
+        Build(builder);
+        return builder.Calls.Count;
+    }
+
     /// <summary>May operands and result be ranges of columns of wider rows?</summary>
     public static bool AllowStrided(Node node, Func<Node, KernelDType> storedAs) =>
         node.Op is not (Attention or AttentionGrad or TimestepEmbedding or Embedding or EmbeddingGrad or Dropout or AddPositional or PositionalGrad or PlaceToken)
@@ -73,7 +82,8 @@ internal static partial class CudaSteps
             case EmbeddingGrad op: LabelsGrad(b, op.Classes); break;
 
             // linear algebra
-            case Linear: Convolution(b, 1, 0, 0); break;
+            case Linear: Product(b); break;
+            case StackedLinear: Stack(b); break;
             case Conv2d op: Convolution(b, op.Stride, op.PadH, op.PadW); break;
             case LinearInputGrad: InputGradient(b, 1, 0, 0); break;
             case Conv2dInputGrad op: InputGradient(b, op.Stride, op.PadH, op.PadW); break;

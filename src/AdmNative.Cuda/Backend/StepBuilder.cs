@@ -59,8 +59,8 @@ internal sealed class StepBuilder
     {
     }
 
-    /// <summary>To load.</summary>
-    public StepBuilder(Node node, in DeviceLimits limits, Func<Node, Operand> at, CudaParameters parameters, ulong workspace, long workspaceBytes)
+    /// <summary>To load; without parameters, to see what would be launched.</summary>
+    public StepBuilder(Node node, in DeviceLimits limits, Func<Node, Operand> at, CudaParameters? parameters, ulong workspace, long workspaceBytes)
         : this(node, limits, workspace, workspaceBytes, at)
     {
         _parameters = parameters;
@@ -70,6 +70,19 @@ internal sealed class StepBuilder
     {
         (Node, Limits, _workspace, _workspaceBytes, _at) = (node, limits, workspace, workspaceBytes, at);
         Type = StoredTypes.Computes(node, n => at(n).Type);
+    }
+
+    /// <summary>A step of a plan over stand-in addresses, to see what it would launch.</summary>
+    public static StepBuilder Of(Plan plan, PlanStep step, in DeviceLimits limits)
+    {
+        return new StepBuilder(step.Node, limits, At, null, StandIn + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes);
+
+        Operand At(Node node)
+        {
+            ValueLayout layout = plan.Layouts[node.Id];
+            ulong address = layout.Storage == Storage.Parameter ? WeightStandIn + ((ulong)(node.Id + 1) << 40) : StandIn + (ulong)layout.OffsetBytes;
+            return new Operand(address, layout.RowStride, node.Shape, StoredTypes.KernelType(layout.DType));
+        }
     }
 
     public Node Node { get; }
@@ -142,6 +155,15 @@ internal sealed class StepBuilder
         Node node = Node.Inputs[i];
         return _parameters is null ? WeightStandIn
             : node.Kind == NodeKind.Parameter ? _parameters.Get(node.Name!, node.Shape, form, Type)
+            : throw new NotSupportedException($"{Node.Op!.Name} with weights that are computed, not loaded, has no kernel yet; node: {Node}");
+    }
+
+    /// <summary>Every second operand from the first on, weights, one after another in one block.</summary>
+    public ulong Stack(int first, WeightForm form, KernelDType type)
+    {
+        Node[] nodes = [.. Node.Inputs.Where((_, i) => i >= first && (i - first) % 2 == 0)];
+        return _parameters is null ? WeightStandIn
+            : Array.TrueForAll(nodes, n => n.Kind == NodeKind.Parameter) ? _parameters.Stack(nodes, form, type)
             : throw new NotSupportedException($"{Node.Op!.Name} with weights that are computed, not loaded, has no kernel yet; node: {Node}");
     }
 

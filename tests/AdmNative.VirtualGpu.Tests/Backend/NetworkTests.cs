@@ -105,6 +105,45 @@ public sealed class NetworkTests
         HostArray<double> Round(HostArray<double> x) => new(x.Shape, Array.ConvertAll(x.Data, v => OpCaseHalfTests.Rounded(v, type)));
     }
 
+    [Theory]
+    [InlineData(1, 12)]
+    [InlineData(5, 12)]
+    [InlineData(70, 12)] // rows enough for a convolution
+    [InlineData(3, 9)] // weights in rows that are not whole 16 bytes
+    public void Weights_that_are_stacked_are_there_once_and_other_graphs_find_them(int rows, int width)
+    {
+        var stacked = new Graph();
+        Node x = stacked.Input("x", [rows, width]);
+        Node image = stacked.Input("image", [rows, 2, 2, 8]);
+        Node[] layers = [.. new[] { "a", "b" }.Select(n => stacked.Linear(x, stacked.Parameter($"{n}.weight", [8, width]), stacked.Parameter($"{n}.bias", [8])))];
+        stacked.Output("eps", layers.Aggregate(image, stacked.AddPerSample));
+
+        var single = new Graph();
+        Node dy = single.Input("dy", [rows, 8]);
+        Node dx = single.Add(new LinearInputGrad(), dy, single.Parameter("b.weight", [8, width]));
+        single.Output("eps", single.Linear(dx, single.Parameter("b.weight", [8, width]), single.Parameter("b.bias", [8])));
+
+        using var driver = new VirtualDriver(new VirtualDriverOptions { Launch = new LaunchOptions { Checks = Checks.All & ~Checks.Numeric } });
+        using CudaBackend backend = CudaBackend.Create(driver);
+        using IParameters parameters = backend.LoadParameters(stacked.Parameters, new NumberSource(Numbers.Parameters(stacked, 3)));
+        Plan plan = backend.Plan(stacked);
+        Assert.Equal(["StackedLinear", "AddPerSample", "AddPerSample"], plan.Steps.Select(s => s.Node.Op!.Name));
+        using IExecutable first = backend.Load(plan, parameters);
+        long padded = (width + 3) / 4 * 4;
+        Assert.Equal(4 * 2 * ((8 * padded) + 8), parameters.Bytes);
+        using IExecutable second = backend.Load(backend.Plan(single), parameters);
+        Assert.Equal(4 * ((2 * ((8 * padded) + 8)) + (8 * width)), parameters.Bytes); // and b flipped
+        foreach ((IExecutable run, Graph graph) in new[] { (first, stacked), (second, single), (first, stacked) })
+        {
+            Dictionary<string, HostArray<double>> weights = Numbers.Parameters(stacked, 3).Where(w => graph.Parameters.ContainsKey(w.Key)).ToDictionary();
+            double[] expected = TwinEvaluator.Evaluate(graph, Numbers.Inputs(graph, 3), weights)["eps"].Data;
+            double scale = expected.Max(Math.Abs);
+            Assert.All(Run(run).Zip(expected), v => Assert.InRange(v.First - v.Second, -Promise * scale, Promise * scale));
+        }
+
+        Assert.True(driver.Findings.Count == 0, string.Join('\n', driver.Findings));
+    }
+
     private static float[] Run(Graph graph, VirtualDriver driver, CudaOptions options)
     {
         using CudaBackend backend = CudaBackend.Create(driver, options);

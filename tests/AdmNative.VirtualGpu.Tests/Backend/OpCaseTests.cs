@@ -91,11 +91,11 @@ public sealed class OpCaseTests
         var operands = new Node[sample.Inputs.Length];
         for (int i = 0; i < operands.Length; i++)
         {
-            bool weight = i == 1 && sample.Op is (Conv2d or Linear or Conv2dInputGrad or LinearInputGrad);
-            operands[i] = weight ? graph.Parameter("w", sample.Inputs[i].Shape) : graph.Input($"in{i}", sample.Inputs[i]);
+            bool weight = (i == 1 && sample.Op is (Conv2d or Linear or Conv2dInputGrad or LinearInputGrad)) || (i > 0 && sample.Op is StackedLinear);
+            operands[i] = weight ? graph.Parameter($"w{i}", sample.Inputs[i].Shape) : graph.Input($"in{i}", sample.Inputs[i]);
             if (weight)
             {
-                weights.Add("w", values[i]);
+                weights.Add($"w{i}", values[i]);
             }
             else if (copied && operands[i].Type.DType == DType.F32)
             {
