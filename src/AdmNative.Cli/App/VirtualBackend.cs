@@ -26,6 +26,8 @@ internal sealed class VirtualBackend : IBackend
 
     public Plan Plan(Graph graph) => _backend.Plan(graph);
 
+    public IReadOnlyList<int> StepLaunches(Plan plan) => _backend.StepLaunches(plan);
+
     public IExecutable Load(Plan plan, IParameters parameters) => _backend.Load(plan, parameters);
 
     /// <summary>

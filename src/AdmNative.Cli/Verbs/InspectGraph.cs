@@ -1,5 +1,7 @@
 using System.CommandLine;
+using System.Globalization;
 using AdmNative.Core;
+using AdmNative.Cuda;
 using AdmNative.Diffusion;
 using Newtonsoft.Json.Linq;
 
@@ -103,19 +105,32 @@ internal static class InspectGraph
 
     private static int PrintGraph(Host host, InspectGraphOptions options)
     {
-        host.Out.Write(Describe(host, options));
+        host.Out.Write(new Subject(host, options).Describe(options.Fused));
         return ExitCode.Done;
     }
 
     private static int PrintPlan(Host host, InspectGraphOptions options)
     {
         using IBackend backend = Devices.Open(host, options.Device, options.Conv, options.Threads, quiet: false, Precisions.Of(options.Precision));
-        Plan plan = backend.Plan(Describe(host, options));
+        var subject = new Subject(host, options);
+        Plan plan = backend.Plan(subject.Describe(fused: true));
         PlanReport report = PlanReport.Of(plan);
+        IReadOnlyList<int>? launches = backend switch
+        {
+            CudaBackend cuda => cuda.StepLaunches(plan),
+            VirtualBackend device => device.StepLaunches(plan),
+            _ => null,
+        };
+        int ops = subject.Describe(fused: false).Nodes.Count(n => n.Kind == NodeKind.Op);
         if (!options.Json)
         {
             host.Out.Write(plan);
             host.Out.Write(report);
+            if (launches is not null)
+            {
+                host.Out.WriteLine(Launches(plan, launches, ops));
+            }
+
             return ExitCode.Done;
         }
 
@@ -123,6 +138,8 @@ internal static class InspectGraph
         {
             ["device"] = backend.Description,
             ["steps"] = report.Steps,
+            ["graph_ops"] = ops,
+            ["launches"] = launches?.Sum(),
             ["flops"] = report.Flops,
             ["moved_bytes"] = report.MovedBytes,
             ["arena_bytes"] = report.ArenaBytes,
@@ -138,31 +155,46 @@ internal static class InspectGraph
         return ExitCode.Done;
     }
 
-    private static Graph Describe(Host host, InspectGraphOptions options)
+    /// <summary>The sum, its share of what one launch per op would be, and which ops it is for.</summary>
+    private static string Launches(Plan plan, IReadOnlyList<int> launches, int ops)
     {
-        Preset? preset = options.Preset is null ? null : Presets.Find(options.Preset);
-        ModelFlags flags = Flags(host, options, preset);
-        NetworkConfig network = flags.ToNetwork();
-        Shape images = [options.BatchSize, network.ImageSize, network.ImageSize, network.InChannels];
-        if (options.Of == "model")
-        {
-            return options.Fused ? Passes.Optimize(Network(network, images)) : Network(network, images);
-        }
+        IEnumerable<string> kinds = plan.Steps.Zip(launches, (step, count) => (step.Node.Op!.Name, Count: count))
+            .GroupBy(s => s.Name, (name, steps) => (Name: name, Count: steps.Sum(s => s.Count)))
+            .OrderByDescending(k => k.Count).ThenBy(k => k.Name, StringComparer.Ordinal).Select(k => $"{k.Name} {k.Count}");
+        return string.Create(CultureInfo.InvariantCulture, $"{launches.Sum()} launches for {ops} ops before fusion ({100.0 * launches.Sum() / ops:F1} %): {string.Join(", ", kinds)}");
+    }
 
-        if (network is not UNetConfig)
-        {
-            throw new UsageException($"--of {options.Of}: a classifier is not sampled; use --of model");
-        }
+    /// <summary>What the options speak of; the checkpoint is opened once.</summary>
+    private sealed class Subject(Host host, InspectGraphOptions options)
+    {
+        private readonly Preset? _preset = options.Preset is null ? null : Presets.Find(options.Preset);
+        private ModelFlags? _flags;
 
-        EncoderUNetConfig? classifier = options.Guided ? Classifier(preset) : null;
-        var how = new SamplerOptions { ClassifierScale = classifier is null ? 0 : preset!.ClassifierScale ?? 1 };
-        var process = new DiffusionProcess(flags.Diffusion.ToConfig());
-        return options.Of switch
+        public Graph Describe(bool fused)
         {
-            "ddpm" => SamplerGraph.Ddpm(Denoiser(network), process, images, how, classifier, options.Fused),
-            "ddim" => SamplerGraph.Ddim(Denoiser(network), process, images, how, classifier, options.Fused),
-            _ => throw new UsageException($"--of: '{options.Of}' is not one of model, ddpm, ddim"),
-        };
+            _flags ??= Flags(host, options, _preset);
+            NetworkConfig network = _flags.ToNetwork();
+            Shape images = [options.BatchSize, network.ImageSize, network.ImageSize, network.InChannels];
+            if (options.Of == "model")
+            {
+                return fused ? Passes.Optimize(Network(network, images)) : Network(network, images);
+            }
+
+            if (network is not UNetConfig)
+            {
+                throw new UsageException($"--of {options.Of}: a classifier is not sampled; use --of model");
+            }
+
+            EncoderUNetConfig? classifier = options.Guided ? Classifier(_preset) : null;
+            var how = new SamplerOptions { ClassifierScale = classifier is null ? 0 : _preset!.ClassifierScale ?? 1 };
+            var process = new DiffusionProcess(_flags.Diffusion.ToConfig());
+            return options.Of switch
+            {
+                "ddpm" => SamplerGraph.Ddpm(Denoiser(network), process, images, how, classifier, fused),
+                "ddim" => SamplerGraph.Ddim(Denoiser(network), process, images, how, classifier, fused),
+                _ => throw new UsageException($"--of: '{options.Of}' is not one of model, ddpm, ddim"),
+            };
+        }
     }
 
     private static ModelFlags Flags(Host host, InspectGraphOptions options, Preset? preset)
