@@ -115,7 +115,8 @@ public sealed class CudaBackend : IBackend
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         ArgumentNullException.ThrowIfNull(plan);
-        return [.. plan.Steps.Select(step => CudaSteps.Launches(plan, step, _context.Limits))];
+        _context.Enter(); // cuDNN may have to search
+        return [.. plan.Steps.Select(step => CudaSteps.Launches(plan, step, _context.Limits, _context.Cudnn))];
     }
 
     /// <inheritdoc/>

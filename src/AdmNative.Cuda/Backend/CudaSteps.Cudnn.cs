@@ -89,10 +89,13 @@ internal static partial class CudaSteps
     private static void Call(StepBuilder b, CudnnSession cudnn, CudnnShape shape, in CudnnChoice choice, (ulong A, ulong B, ulong C) at, float beta)
     {
         ulong workspace = b.Scratch(choice.WorkspaceBytes);
-        if (!b.Measures)
+        if (b.Measures)
         {
-            b.Add(new CudnnCall(cudnn, shape, choice, at, workspace, beta));
+            b.Unmade++;
+            return;
         }
+
+        b.Add(new CudnnCall(cudnn, shape, choice, at, workspace, beta));
     }
 
     private static CudnnShape ShapeFor(StepBuilder b, CudnnPass pass, Shape x, Shape w, Shape y) =>

@@ -14,13 +14,13 @@ internal static partial class CudaSteps
         return builder.WorkspaceBytes;
     }
 
-    /// <summary>How many kernels a step of a plan launches.</summary>
+    /// <summary>How many kernels a step of a plan launches; a call of a library counts as one.</summary>
     /// <exception cref="NotSupportedException">There is no kernel for the op.</exception>
-    public static int Launches(Plan plan, PlanStep step, in DeviceLimits limits)
+    public static int Launches(Plan plan, PlanStep step, in DeviceLimits limits, CudnnSession? cudnn = null)
     {
-        StepBuilder builder = StepBuilder.Of(plan, step, limits);
+        StepBuilder builder = StepBuilder.Of(plan, step, limits, cudnn);
         Build(builder);
-        return builder.Calls.Count;
+        return builder.Calls.Count + builder.Unmade;
     }
 
     /// <summary>May operands and result be ranges of columns of wider rows?</summary>

@@ -73,9 +73,9 @@ internal sealed class StepBuilder
     }
 
     /// <summary>A step of a plan over stand-in addresses, to see what it would launch.</summary>
-    public static StepBuilder Of(Plan plan, PlanStep step, in DeviceLimits limits)
+    public static StepBuilder Of(Plan plan, PlanStep step, in DeviceLimits limits, CudnnSession? cudnn)
     {
-        return new StepBuilder(step.Node, limits, At, null, StandIn + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes);
+        return new StepBuilder(step.Node, limits, At, null, StandIn + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes) { Cudnn = cudnn };
 
         Operand At(Node node)
         {
@@ -100,6 +100,9 @@ internal sealed class StepBuilder
 
     /// <summary>What the step does, in order.</summary>
     public List<StepCall> Calls { get; } = [];
+
+    /// <summary>Calls of a library that are left out while there is nothing to call it with.</summary>
+    public int Unmade { get; set; }
 
     /// <summary>Scratch bytes handed out so far.</summary>
     public long WorkspaceBytes { get; private set; }
