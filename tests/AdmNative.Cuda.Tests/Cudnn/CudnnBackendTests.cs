@@ -20,6 +20,7 @@ public sealed class CudnnBackendTests
         using CudaBackend backend = CudaBackend.Create(FakeCuda.Fresh(), Options() with { Replay = replay });
         using IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
         using IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
+        Assert.Equal(((ICudaExecutable)run).StepLaunches, backend.StepLaunches(run.Plan));
         Feed(run);
         Assert.Equal(0, Convolutions());
         run.Run();

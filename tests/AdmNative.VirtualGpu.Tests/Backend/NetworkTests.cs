@@ -78,6 +78,7 @@ public sealed class NetworkTests
         Assert.Equal(replayed, timed);
         Assert.Equal(run.Plan.Steps.Count, run.StepSeconds.Count);
         Assert.All(run.StepSeconds, s => Assert.True(s >= 0));
+        Assert.Equal(((ICudaExecutable)run).StepLaunches, backend.StepLaunches(run.Plan)); // told from the plan alone
         Assert.True(parameters.Bytes >= graph.Parameters.Values.Sum(p => p.Shape.Elements * 4));
     }
 
