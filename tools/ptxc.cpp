@@ -89,9 +89,12 @@ std::string compileWithNvcc(const std::string& in, const std::string& out, const
 }
 
 // .file 1 "ROOT/kernels/a.cu", 1700000000, 123  ->  .file 1 "kernels/a.cu"; what lies outside the root keeps its last name only.
-std::string nameFilesRelatively(const std::string& ptx, const std::string& root) {
+// A hint of some versions of the compiler, which bytes of a wide load are used, is left out: it alone would need PTX 8.3 (CUDA 12.3), and makes no
+// difference to what ptxas makes of the file.
+std::string tidy(const std::string& ptx, const std::string& root) {
     std::string result;
     for (const std::string& line : split(ptx, '\n')) {
+        if (startsWith(trim(line), ".pragma \"used_bytes_mask")) continue;
         const size_t open = line.find('"'), close = line.rfind('"');
         if (!startsWith(trim(line), ".file") || open == std::string::npos || close == open) {
             result += line + "\n";
@@ -169,7 +172,7 @@ int main(int argc, char** argv) {
     options.push_back((compiler == "nvrtc" ? "--gpu-architecture=" : "-arch=") + arch);
     options.insert(options.end(), defines.begin(), defines.end());
     std::string ptx = compiler == "nvrtc" ? compileWithNvrtc(in, options) : compileWithNvcc(in, out, options);
-    ptx = nameFilesRelatively(ptx, absoluteRoot);
+    ptx = tidy(ptx, absoluteRoot);
     writeFile(out, ptxas.empty() ? ptx : lowerVersion(ptx, out, ptxas));
     return 0;
 }
