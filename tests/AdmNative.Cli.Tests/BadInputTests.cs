@@ -58,6 +58,16 @@ public sealed class BadInputTests
         Assert.Empty(temp.Names);
     }
 
+    [Fact]
+    public void A_driver_that_is_not_in_the_program_is_refused_and_a_machine_says_what_it_has()
+    {
+        Adm.Outcome unknown = Adm.Run("image_sample", "--driver", "rocm");
+        Assert.Equal((ExitCode.Usage, true), (unknown.Code, unknown.Error.Contains("--driver: 'rocm' is not one of libcuda, managedcuda", StringComparison.Ordinal)));
+        Adm.Outcome absent = Adm.Run("kernels", "check", "--device", "cuda", "--driver", "managedcuda");
+        Assert.Equal((ExitCode.Usage, true), (absent.Code, absent.Error.Contains("built without managedcuda", StringComparison.Ordinal)));
+        Assert.Contains($"Tried: {NoDriver.Library}: ", Adm.Done("inspect", "devices", "--driver", "libcuda").Out, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("cuda")]
     [InlineData("cuda:1")]

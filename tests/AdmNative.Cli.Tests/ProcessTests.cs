@@ -99,6 +99,17 @@ public sealed class ProcessTests
         Assert.Contains("this runtime cannot compile at run time: take the interpreter", refused.StandardError.ReadToEnd());
     }
 
+    [Fact]
+    public void Files_that_replace_shipped_kernels_are_announced_once()
+    {
+        using var temp = new TempFolder();
+        File.Copy(Repo.Path("kernels", "ptx", "gemm.sm80.ptx"), temp["gemm.sm80.ptx"]);
+        using Process process = Start(["sh", "-c", $"ADMNATIVE_PTX_DIR='{temp.Path}' dotnet '{Program}' kernels list --entry gemm_nt_f16"]);
+        string error = process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        Assert.Equal((ExitCode.Done, $"kernels: {temp["gemm.sm80.ptx"]} replaces the shipped file of that name (ADMNATIVE_PTX_DIR)\n"), (process.ExitCode, error));
+    }
+
     private static Process Start(string[] command)
     {
         var start = new ProcessStartInfo(command[0]) { RedirectStandardError = true, RedirectStandardOutput = true };

@@ -26,6 +26,7 @@ internal static class AdmProgram
             PtxVerb.Create(host),
             KernelsVerb.Create(host),
         };
+        AddDriver(root);
         foreach (Option option in root.Options)
         {
             if (option is HelpOption help)
@@ -51,6 +52,11 @@ internal static class AdmProgram
                 throw new UsageException(string.Join('\n', parsed.Errors.Select(e => e.Message)));
             }
 
+            if (parsed.Action is not HelpText && parsed.CommandResult.Command.Options.Any(o => o.Name == "--driver"))
+            {
+                Drivers.Choose(parsed.GetValue<string?>("--driver")!);
+            }
+
             return parsed.Invoke(new InvocationConfiguration
             {
                 EnableDefaultExceptionHandler = false,
@@ -69,6 +75,21 @@ internal static class AdmProgram
             }
 
             return code;
+        }
+    }
+
+    /// <summary>Whoever can name the cuda device can name its driver.</summary>
+    private static void AddDriver(Command command)
+    {
+        foreach (Command sub in command.Subcommands)
+        {
+            AddDriver(sub);
+        }
+
+        Option? device = command.Options.FirstOrDefault(o => o.Name == "--device" && ((IFlag)o).Placeholder.Contains("cuda", StringComparison.Ordinal));
+        if (device is not null)
+        {
+            command.Options.Insert(command.Options.IndexOf(device) + 1, CommonFlags.Driver());
         }
     }
 

@@ -26,5 +26,8 @@ internal static class CommonFlags
     public static Flag<string?> Precision(string otherwise = "use_fp16 decides") => Flag.Text(
         "precision", DeviceGroup, null, "f32|f16|bf16", $"What a GPU stores activations in and multiplies filters in; without it {otherwise}. The cpu computes in f32.");
 
+    public static Flag<string?> Driver() => Flag.Text(
+        "driver", DeviceGroup, Drivers.Installed, $"{Drivers.Installed}|{Drivers.ManagedCuda}", "How the cuda device calls its driver; managedcuda is an optional part of the program.");
+
     public static Flag<int?> Threads() => Flag.Int("threads", DeviceGroup, 0, "Threads of the cpu device; 0 means all cores. Results do not depend on it.", min: 0, max: MaxThreads);
 }

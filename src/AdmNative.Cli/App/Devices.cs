@@ -40,6 +40,11 @@ internal static class Devices
             throw new UsageException($"--conv: the {kind} device has only convolutions of its own; {conv} goes with --device cuda");
         }
 
+        if (kind is "cuda" or "virtual")
+        {
+            Drivers.AnnounceKernels(host);
+        }
+
         return kind switch
         {
             "cpu" => Cpu(host, options, threads, quiet),
@@ -65,6 +70,11 @@ internal static class Devices
             host.Error.WriteLine(cuda ? $"device: cuda ({backend!.Description})" : $"device: cpu ({reason})");
             early!.ForEach(host.Error.WriteLine);
             early = null;
+        }
+
+        if (cuda)
+        {
+            Drivers.AnnounceKernels(host);
         }
 
         return cuda ? backend! : Cpu(host, options, threads, quiet);

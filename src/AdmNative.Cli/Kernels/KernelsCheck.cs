@@ -23,6 +23,7 @@ internal static class KernelsCheck
 
     private static int Run(Host host, string? family, string? entry, string? shape, bool full, string device, bool json)
     {
+        Drivers.AnnounceKernels(host);
         using DriverRunner? gpu = KernelsVerb.Gpu(device);
         var runner = new CaseRunner(gpu?.Profile ?? KernelsVerb.Profile(device));
         IReadOnlyList<KernelCase> cases = KernelsVerb.Select(family, entry, shape, full, runner);

@@ -33,6 +33,7 @@ internal static class KernelsList
 
     private static int Run(Host host, string? filter, bool json)
     {
+        Drivers.AnnounceKernels(host);
         KernelEntry[] entries = [.. KernelBundle.Default.Entries.Where(e => filter is null || e.Name.Contains(filter, StringComparison.Ordinal))];
         if (entries.Length == 0)
         {

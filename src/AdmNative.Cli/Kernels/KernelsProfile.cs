@@ -31,6 +31,7 @@ internal static class KernelsProfile
 
     private static int Run(Host host, string? family, string? entry, string? shape, bool full, string variant, string device, bool json, string? html)
     {
+        Drivers.AnnounceKernels(host);
         using DriverRunner? gpu = KernelsVerb.Gpu(device);
         DeviceProfile profile = gpu?.Profile ?? KernelsVerb.Profile(device);
         var runner = new CaseRunner(profile);

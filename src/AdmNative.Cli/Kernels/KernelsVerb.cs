@@ -40,7 +40,7 @@ internal static class KernelsVerb
 
         int ordinal = 0;
         return device == "cuda" || int.TryParse(device.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out ordinal)
-            ? new DriverRunner(LibCudaDriver.Create(), ordinal)
+            ? new DriverRunner(CudaDriver.Open(), ordinal)
             : throw new UsageException($"--device: '{device[5..]}' is no device number");
     }
 

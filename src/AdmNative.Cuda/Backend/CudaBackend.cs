@@ -40,9 +40,26 @@ public sealed class CudaBackend : IBackend
     /// <summary>Whose kernels compute convolutions.</summary>
     public string Convolutions => _context.Cudnn?.Library.Description ?? "our kernels";
 
-    /// <summary>Opens a device of the installed driver.</summary>
+    /// <summary>
+    /// The driver and its devices, one to a line, with what keeps each from being used; or why there is no driver, with every place looked at. Opens no device.
+    /// </summary>
+    /// <param name="driver">Null = what <see cref="CudaDriver.Open"/> gives.</param>
+    /// <exception cref="CudaException">The driver refused.</exception>
+    public static string Describe(ICudaDriver? driver = null)
+    {
+        try
+        {
+            return DeviceList.Of(driver ?? CudaDriver.Open());
+        }
+        catch (GpuUnavailableException e)
+        {
+            return e.Message;
+        }
+    }
+
+    /// <summary>Opens a device of the installed driver, or of the one chosen by <see cref="CudaDriver.Use"/>.</summary>
     /// <exception cref="GpuUnavailableException">No driver, no such device, or one too old.</exception>
-    public static CudaBackend Create(CudaOptions? options = null) => Create(LibCudaDriver.Create(), options);
+    public static CudaBackend Create(CudaOptions? options = null) => Create(CudaDriver.Open(), options);
 
     /// <summary>Opens a device of any driver, e.g. a virtual one.</summary>
     /// <exception cref="GpuUnavailableException">No such device, or one too old.</exception>

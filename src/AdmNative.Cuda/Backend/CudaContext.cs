@@ -49,7 +49,8 @@ internal sealed class CudaContext : CuObject
         }
 
         Limits = DeviceLimits.Of(driver, device);
-        Library = new KernelLibrary(driver) { SynchronizeEachLaunch = synchronizeEachLaunch };
+        Ok(driver.DriverGetVersion(out int version));
+        Library = new KernelLibrary(driver, KernelBundle.Default.For((10 * major) + minor, version)) { SynchronizeEachLaunch = synchronizeEachLaunch };
         Ok(driver.PrimaryCtxRetain(out nint context, device));
         SetHandle(context);
         try

@@ -8,7 +8,8 @@ namespace AdmNative.Cuda;
 /// </summary>
 /// <remarks>
 /// A folder may override single files, for work on kernels (<c>ADMNATIVE_PTX_DIR</c>): a file there of an image's name replaces its
-/// text, and is listed in <see cref="Overridden"/> for the caller to announce. The catalogue stays, so parameters may not change.
+/// text, version and target, and is listed in <see cref="Overridden"/> for the caller to announce. The rest of the catalogue stays, so parameters may
+/// not change.
 /// </remarks>
 public sealed class KernelBundle
 {
@@ -22,7 +23,10 @@ public sealed class KernelBundle
     private KernelBundle(IReadOnlyList<KernelImage> images, IReadOnlyList<KernelEntry> entries, IReadOnlyList<string> overridden, string assembler)
     {
         (Images, Entries, Overridden, Assembler) = (images, entries, overridden, assembler);
-        _entries = entries.ToDictionary(e => e.Name, StringComparer.Ordinal);
+
+        // An entry that is there for several targets is that of the lowest, which runs everywhere; For chooses for one device.
+        _entries = entries.GroupBy(e => e.Name, StringComparer.Ordinal)
+            .ToDictionary(g => g.Key, g => g.OrderBy(e => Rank(PtxTarget.Parse(e.Image.Target))).First(), StringComparer.Ordinal);
     }
 
     /// <summary>The shipped kernels, with the files of <c>ADMNATIVE_PTX_DIR</c> in their place if it is set. Read once.</summary>
@@ -48,14 +52,44 @@ public sealed class KernelBundle
     /// <summary>Reads the bundle; files in <paramref name="overrides"/> replace images of the same name.</summary>
     /// <exception cref="InvalidDataException">The embedded catalogue is of another layout.</exception>
     /// <exception cref="DirectoryNotFoundException"><paramref name="overrides"/> does not exist.</exception>
-    public static KernelBundle Open(string? overrides = null)
+    public static KernelBundle Open(string? overrides = null) => Read(Resource, overrides);
+
+    /// <summary>
+    /// Of every family of kernels the image that suits a device and its driver best: that with the highest target the device has, and a PTX version the
+    /// driver accepts.
+    /// </summary>
+    /// <param name="sm">The device: 10 * major + minor of its compute capability.</param>
+    /// <param name="driver">As cuDriverGetVersion: 1000 * major + 10 * minor.</param>
+    /// <exception cref="GpuUnavailableException">A family has none; the message names what it has and what would be needed.</exception>
+    public KernelBundle For(int sm, int driver)
+    {
+        PtxVersion accepted = PtxVersion.OfDriver(driver);
+        var chosen = new HashSet<KernelImage>();
+        foreach (IGrouping<string, KernelImage> family in Images.GroupBy(i => i.File.Split('.')[0], StringComparer.Ordinal))
+        {
+            KernelImage[] suiting = [.. family.Where(i => PtxTarget.Parse(i.Target).Suits(sm)).OrderByDescending(i => Rank(PtxTarget.Parse(i.Target)))];
+            if (suiting.Length == 0)
+            {
+                throw new GpuUnavailableException(
+                    GpuUnavailableReason.DeviceTooOld, $"the device is sm_{sm}; the kernels of {family.Key} are for {string.Join(", ", family.Select(i => i.Target))}.");
+            }
+
+            chosen.Add(suiting.FirstOrDefault(i => accepted.Covers(PtxVersion.Parse(i.Version))) ?? throw TooNew(suiting[^1], driver, accepted));
+        }
+
+        return chosen.Count == Images.Count ? this
+            : new KernelBundle([.. Images.Where(chosen.Contains)], [.. Entries.Where(e => chosen.Contains(e.Image))], Overridden, Assembler);
+    }
+
+    /// <summary>Reads a bundle whose files come from a function.</summary>
+    internal static KernelBundle Read(Func<string, string> resource, string? overrides = null)
     {
         if (!string.IsNullOrEmpty(overrides) && !Directory.Exists(overrides))
         {
             throw new DirectoryNotFoundException($"the folder of PTX files '{overrides}' (ADMNATIVE_PTX_DIR) does not exist");
         }
 
-        using JsonDocument catalogue = JsonDocument.Parse(Resource("catalogue.json"));
+        using JsonDocument catalogue = JsonDocument.Parse(resource("catalogue.json"));
         JsonElement root = catalogue.RootElement;
         int abi = Number(root, "abi");
         if (abi != Abi)
@@ -76,9 +110,10 @@ public sealed class KernelBundle
             }
 
             var inputs = i.GetProperty("inputs").EnumerateObject().ToDictionary(p => p.Name, p => p.Value.GetString()!, StringComparer.Ordinal);
+            string text = replaced ? File.ReadAllText(path) : resource(file);
             var image = new KernelImage(
-                file, replaced ? File.ReadAllText(path) : Resource(file), Text(i, "sha256"), Text(i, "version"), Text(i, "target"), Text(i, "compiler"),
-                Text(i, "source"), inputs);
+                file, text, Text(i, "sha256"), (replaced ? Directive(text, ".version") : null) ?? Text(i, "version"),
+                (replaced ? Directive(text, ".target") : null) ?? Text(i, "target"), Text(i, "compiler"), Text(i, "source"), inputs);
             images.Add(image);
             entries.AddRange(i.GetProperty("entries").EnumerateArray().Select(e => Entry(e, image)));
         }
@@ -89,6 +124,21 @@ public sealed class KernelBundle
     /// <summary>Looks an entry up.</summary>
     public bool TryFind(string name, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out KernelEntry? entry) =>
         _entries.TryGetValue(name, out entry);
+
+    /// <summary>Orders targets: higher is better, and of one architecture the variant for it alone.</summary>
+    private static int Rank(PtxTarget target) => (2 * target.Sm) + target.Suffix.Length;
+
+    private static GpuUnavailableException TooNew(KernelImage image, int driver, PtxVersion accepted)
+    {
+        PtxVersion wanted = PtxVersion.Parse(image.Version);
+        return new GpuUnavailableException(
+            GpuUnavailableReason.DriverTooOld,
+            $"{image.File} is PTX {wanted}, and the driver, of CUDA {driver / 1000}.{driver % 1000 / 10}, accepts PTX {accepted} or older: update it to CUDA {wanted.FirstCuda() ?? "a newer release"}.");
+    }
+
+    /// <summary>The first word after a directive at the beginning of a line.</summary>
+    private static string? Directive(string ptx, string name) =>
+        ptx.Split('\n').FirstOrDefault(l => l.StartsWith(name + " ", StringComparison.Ordinal))?[name.Length..].Split(',')[0].Trim();
 
     private string[] Family(string name)
     {

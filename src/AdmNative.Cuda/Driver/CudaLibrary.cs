@@ -2,8 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace AdmNative.Cuda;
 
-/// <summary>Finds the installed driver's library and remembers every attempt.</summary>
-internal static class CudaLibrary
+/// <summary>Finds the installed driver's library, once, and remembers every attempt. Public for other bindings of the same library.</summary>
+public static class CudaLibrary
 {
     /// <summary>Names the library to load, and then only that one.</summary>
     public const string Variable = "ADMNATIVE_CUDA_LIBRARY";
@@ -17,7 +17,7 @@ internal static class CudaLibrary
     public static IReadOnlyList<string> Trace => s_library.Value.Trace;
 
     /// <summary>Tries the names in order.</summary>
-    public static (nint Handle, IReadOnlyList<string> Trace) Open(IReadOnlyList<string> names)
+    internal static (nint Handle, IReadOnlyList<string> Trace) Open(IReadOnlyList<string> names)
     {
         var trace = new List<string>();
         foreach (string name in names)

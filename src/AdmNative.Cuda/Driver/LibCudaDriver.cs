@@ -24,9 +24,11 @@ public sealed unsafe class LibCudaDriver : ICudaDriver
     private const nint LaunchParamBufferPointer = 1;
     private const nint LaunchParamBufferSize = 2;
 
-    private readonly int _version;
+    private int _version;
 
-    private LibCudaDriver(int version) => _version = version;
+    private LibCudaDriver()
+    {
+    }
 
     /// <inheritdoc/>
     public string Description => $"CUDA driver {_version / 1000}.{_version % 1000 / 10}";
@@ -40,41 +42,15 @@ public sealed unsafe class LibCudaDriver : ICudaDriver
     /// <param name="why">What is missing, when false is returned.</param>
     public static bool TryCreate([NotNullWhen(true)] out LibCudaDriver? driver, [NotNullWhen(false)] out GpuUnavailableException? why)
     {
-        driver = null;
-        why = null;
-        if (CudaLibrary.Handle == 0)
+        var candidate = new LibCudaDriver();
+        why = CudaDriver.Refusal(candidate);
+        driver = why is null ? candidate : null;
+        if (driver is not null)
         {
-            why = new GpuUnavailableException(
-                GpuUnavailableReason.NoDriver, $"no CUDA driver: install one, or name its library in {CudaLibrary.Variable}.", CudaLibrary.Trace);
-            return false;
+            driver.DriverGetVersion(out driver._version);
         }
 
-        try
-        {
-            int version = 0, devices = 0;
-            why = Started(Cu.cuDriverGetVersion(&version), nameof(Cu.cuDriverGetVersion));
-            if (why is null && version < MinimumVersion)
-            {
-                why = new GpuUnavailableException(
-                    GpuUnavailableReason.DriverTooOld,
-                    $"the CUDA driver is version {version / 1000}.{version % 1000 / 10}; 12.0 or newer is needed: update the driver.", CudaLibrary.Trace);
-            }
-
-            why ??= Started(Cu.cuInit(0), nameof(Cu.cuInit)) ?? Started(Cu.cuDeviceGetCount(&devices), nameof(Cu.cuDeviceGetCount));
-            if (why is null && devices == 0)
-            {
-                why = new GpuUnavailableException(GpuUnavailableReason.NoDevice, "the CUDA driver knows no device.", CudaLibrary.Trace);
-            }
-
-            driver = why is null ? new LibCudaDriver(version) : null;
-            return why is null;
-        }
-        catch (EntryPointNotFoundException e)
-        {
-            why = new GpuUnavailableException(
-                GpuUnavailableReason.DriverTooOld, $"the CUDA driver lacks a call of CUDA 12.0: {e.Message}", CudaLibrary.Trace, e);
-            return false;
-        }
+        return driver is not null;
     }
 
     /// <inheritdoc/>
@@ -425,16 +401,6 @@ public sealed unsafe class LibCudaDriver : ICudaDriver
 
     /// <inheritdoc/>
     public CudaStatus GraphDestroy(nint graph) => Cu.cuGraphDestroy(graph);
-
-    // What the first calls of a process say about driver and devices.
-    private static GpuUnavailableException? Started(CudaStatus status, string call) => status switch
-    {
-        CudaStatus.Success => null,
-        CudaStatus.NoDevice => new GpuUnavailableException(
-            GpuUnavailableReason.NoDevice, "the CUDA driver knows no device (CUDA_VISIBLE_DEVICES may hide it).", CudaLibrary.Trace),
-        _ => new GpuUnavailableException(
-            GpuUnavailableReason.DriverFailed, $"the CUDA driver does not start: {call} returns {status} ({(int)status}).", CudaLibrary.Trace),
-    };
 
     private static string Text(ReadOnlySpan<byte> bytes)
     {

@@ -485,10 +485,10 @@ internal sealed unsafe class DriverContext : IDisposable
             return new Outcome(CudaStatus.InvalidPtx, log);
         }
 
-        (int major, int minor) = VirtualDriver.PtxVersionOf(_driver.Options.DriverVersion);
-        if (program.Version.CompareTo((major, minor)) > 0)
+        (PtxVersion newest, var written) = (PtxVersion.OfDriver(_driver.Options.DriverVersion), new PtxVersion(program.Version.Major, program.Version.Minor));
+        if (!newest.Covers(written))
         {
-            log = $"ptxas application ptx input; fatal   : Unsupported .version {program.Version.Major}.{program.Version.Minor}; current version is '{major}.{minor}'";
+            log = $"ptxas application ptx input; fatal   : Unsupported .version {written}; current version is '{newest}'";
             return new Outcome(CudaStatus.UnsupportedPtxVersion, log);
         }
 

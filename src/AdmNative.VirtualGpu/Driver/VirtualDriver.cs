@@ -17,13 +17,6 @@ namespace AdmNative.VirtualGpu;
 /// </remarks>
 public sealed class VirtualDriver : ICudaDriver, IDisposable
 {
-    // The PTX .version each driver accepts: repeats and gaps are real.
-    private static readonly (int Driver, int Major, int Minor)[] s_ptxVersions =
-    [
-        (12000, 8, 0), (12010, 8, 1), (12020, 8, 2), (12030, 8, 3), (12040, 8, 4), (12050, 8, 5), (12060, 8, 5), (12070, 8, 6), (12080, 8, 7), (12090, 8, 8),
-        (13000, 9, 0),
-    ];
-
     private readonly Lock _lock = new();
     private readonly ThreadLocal<ThreadState> _thread = new(() => new ThreadState());
     private readonly Queue<LaunchReport> _reports = new();
@@ -42,7 +35,7 @@ public sealed class VirtualDriver : ICudaDriver, IDisposable
         Options = options ?? new VirtualDriverOptions();
         Engine.Launch.Compiles(Options.Launch); // throws when the engine cannot do what is asked
         _launch = Options.Launch;
-        PtxVersionOf(Options.DriverVersion);
+        _ = PtxVersion.OfDriver(Options.DriverVersion); // throws before 12.0
     }
 
     /// <summary>What it was built with.</summary>
@@ -144,13 +137,6 @@ public sealed class VirtualDriver : ICudaDriver, IDisposable
         }
 
         Launched?.Invoke(report);
-    }
-
-    /// <summary>The newest PTX version a driver accepts.</summary>
-    internal static (int Major, int Minor) PtxVersionOf(int driver)
-    {
-        (int, int Major, int Minor) best = s_ptxVersions.LastOrDefault(v => v.Driver <= driver);
-        return best.Major == 0 ? throw new ArgumentException($"a driver version of {driver}; 12000 is the oldest supported") : (best.Major, best.Minor);
     }
 
     // ---- the shape of every call

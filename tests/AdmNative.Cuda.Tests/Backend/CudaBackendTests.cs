@@ -316,6 +316,85 @@ public sealed partial class CudaBackendTests
         Assert.Contains("knows no device", reason, StringComparison.Ordinal);
     }
 
+    [FakeCudaFact]
+    public void A_machine_describes_itself_and_what_it_lacks()
+    {
+        FakeCuda.Fresh();
+        FakeCuda.Machine(12060, 2);
+        Assert.Equal(
+            "CUDA driver 12.6, PTX 8.5 or older\ncuda:0 Stand-in 80, sm_80, 108 multiprocessors, 20.0 GiB\ncuda:1 Stand-in 80, sm_80, 108 multiprocessors, 20.0 GiB",
+            CudaBackend.Describe());
+        Assert.Equal(0, FakeCuda.Live);
+        FakeCuda.Fail("cuDeviceTotalMem_v2", CudaStatus.InvalidValue);
+        Assert.Equal("cuDeviceTotalMem", Assert.Throws<CudaException>(() => CudaBackend.Describe()).Call);
+        FakeCuda.Machine(11080, 1);
+        Assert.StartsWith("the CUDA driver is version 11.8; 12.0 or newer is needed", CudaBackend.Describe(), StringComparison.Ordinal);
+    }
+
+    [FakeCudaFact]
+    public void The_program_may_choose_the_driver()
+    {
+        LibCudaDriver chosen = FakeCuda.Fresh();
+        FakeCuda.Machine(12060, 1);
+        Assert.Equal("CUDA driver 12.4", chosen.Description);
+        try
+        {
+            CudaDriver.Use(chosen);
+            Assert.Same(chosen, CudaDriver.Open());
+            using CudaBackend backend = CudaBackend.Create();
+            Assert.EndsWith("CUDA driver 12.4", backend.Description, StringComparison.Ordinal);
+        }
+        finally
+        {
+            CudaDriver.Use(null);
+        }
+
+        Assert.Equal("CUDA driver 12.6", CudaDriver.Open().Description);
+    }
+
+    [FakeCudaFact]
+    public void ADMNATIVE_SYNC_waits_after_every_launch_and_replays_nothing()
+    {
+        Environment.SetEnvironmentVariable("ADMNATIVE_SYNC", "1");
+        try
+        {
+            LibCudaDriver driver = FakeCuda.Fresh();
+            using CudaBackend backend = CudaBackend.Create(driver);
+            using IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
+            using IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
+            run.SetInput("x", new float[8 * 8 * 4]);
+            long waits = FakeCuda.Calls("cuStreamSynchronize");
+            FakeCuda.Fail("cuStreamSynchronize", CudaStatus.LaunchFailed, 2);
+            CudaException failed = Assert.Throws<CudaException>(run.Run);
+            Assert.StartsWith("cuStreamSynchronize for ", failed.Call, StringComparison.Ordinal);
+            Assert.StartsWith("step ", failed.Subject, StringComparison.Ordinal);
+            Assert.Equal((waits + 2, 2, 0), (FakeCuda.Calls("cuStreamSynchronize"), FakeCuda.Calls("cuLaunchKernel"), FakeCuda.Calls("cuGraphLaunch")));
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable("ADMNATIVE_SYNC", null);
+        }
+    }
+
+    [FakeCudaFact]
+    public void An_image_that_does_not_compile_comes_with_file_target_and_log()
+    {
+        DirectoryInfo folder = Directory.CreateTempSubdirectory("ptx");
+        try
+        {
+            File.WriteAllText(Path.Combine(folder.FullName, "gemm.sm80.ptx"), ".version 7.2\n.target sm_80\n@@\n");
+            using var library = new KernelLibrary(FakeCuda.Fresh(), KernelBundle.Open(folder.FullName));
+            CudaException failed = Assert.Throws<CudaException>(() => library.Load("gemm_nn_f16", new LaunchShape(1, 1, 1, 128, 1, 1)));
+            Assert.Equal((CudaStatus.InvalidPtx, "gemm.sm80.ptx", "sm_80"), (failed.Status, failed.Image, failed.Target));
+            Assert.Equal("ptxas application ptx input, line 3; fatal : Parsing error near '@@'", failed.Log);
+            Assert.Contains(failed.Log!, failed.Message, StringComparison.Ordinal);
+        }
+        finally
+        {
+            folder.Delete(true);
+        }
+    }
+
     private static void Whole(LibCudaDriver driver, CudaOptions? options = null)
     {
         s_stage = "opening";

@@ -42,12 +42,14 @@ internal sealed class DriverRunner : IDisposable
 
         Ok(driver.DeviceGet(out _device, ordinal));
         Profile = GpuProfile.Of(driver, _device);
+        Ok(driver.DriverGetVersion(out int version));
+        KernelBundle bundle = KernelBundle.Default.For((10 * Profile.Major) + Profile.Minor, version);
         Ok(driver.PrimaryCtxRetain(out nint context, _device));
         Ok(driver.CtxSetCurrent(context));
         Ok(driver.StreamCreate(out _stream, CudaCreateFlags.NonBlocking));
         Ok(driver.EventCreate(out _start, CudaCreateFlags.None));
         Ok(driver.EventCreate(out _end, CudaCreateFlags.None));
-        _library = new KernelLibrary(driver);
+        _library = new KernelLibrary(driver, bundle) { SynchronizeEachLaunch = new CudaOptions().SynchronizeEachLaunch };
     }
 
     /// <summary>The device as launch plans and bounds see it.</summary>
