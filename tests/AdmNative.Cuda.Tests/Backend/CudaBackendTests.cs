@@ -84,7 +84,7 @@ public sealed partial class CudaBackendTests
         {
             for (int nth = 1; ; nth++)
             {
-                LibCudaDriver driver = FakeCuda.Fresh();
+                ICudaDriver driver = FakeCuda.Fresh();
                 FakeCuda.Fail(call, status, nth);
                 CudaException? failed = null;
                 try
@@ -146,7 +146,7 @@ public sealed partial class CudaBackendTests
     [FakeCudaFact]
     public void A_lost_context_fails_fast_with_the_first_error_until_it_is_opened_anew()
     {
-        LibCudaDriver driver = FakeCuda.Fresh();
+        ICudaDriver driver = FakeCuda.Fresh();
         CudaBackend backend = CudaBackend.Create(driver, new CudaOptions { Replay = false });
         IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
         IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
@@ -201,7 +201,7 @@ public sealed partial class CudaBackendTests
     [FakeCudaFact]
     public void What_is_forgotten_is_counted_and_given_back_at_the_next_allocation()
     {
-        LibCudaDriver driver = FakeCuda.Fresh();
+        ICudaDriver driver = FakeCuda.Fresh();
         using CudaBackend backend = CudaBackend.Create(driver);
         IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
         long live = FakeCuda.Live, calls = Forget(backend, parameters);
@@ -222,7 +222,7 @@ public sealed partial class CudaBackendTests
     [FakeCudaFact]
     public void A_device_that_is_forgotten_with_all_it_holds_is_given_back_when_one_is_opened()
     {
-        LibCudaDriver driver = FakeCuda.Fresh();
+        ICudaDriver driver = FakeCuda.Fresh();
         ForgetAll(driver);
         long live = FakeCuda.Live, calls = FakeCuda.Total;
         Assert.True(live > 5);
@@ -235,7 +235,7 @@ public sealed partial class CudaBackendTests
     [FakeCudaFact]
     public void Disposal_on_another_thread_makes_the_context_current_there()
     {
-        LibCudaDriver driver = FakeCuda.Fresh();
+        ICudaDriver driver = FakeCuda.Fresh();
         CudaBackend backend = CudaBackend.Create(driver);
         IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
         IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
@@ -281,7 +281,7 @@ public sealed partial class CudaBackendTests
     [FakeCudaFact]
     public void A_launch_that_fails_names_step_op_and_shapes()
     {
-        LibCudaDriver driver = FakeCuda.Fresh();
+        ICudaDriver driver = FakeCuda.Fresh();
         FakeCuda.Fail("cuLaunchKernel", CudaStatus.IllegalAddress, 2);
         CudaException failed = Assert.Throws<CudaException>(() => Whole(driver, new CudaOptions { Replay = false }));
         Assert.True(failed.PoisonsContext);
@@ -295,7 +295,7 @@ public sealed partial class CudaBackendTests
     [FakeCudaFact]
     public void Wrong_use_is_refused()
     {
-        using CudaBackend backend = CudaBackend.Create(FakeCuda.Fresh()), other = CudaBackend.Create(LibCudaDriver.Create());
+        using CudaBackend backend = CudaBackend.Create(FakeCuda.Fresh()), other = CudaBackend.Create(FakeCuda.Open());
         using IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
         Plan plan = backend.Plan(s_graph);
         Assert.Throws<ArgumentException>(() => other.Load(plan, parameters));
@@ -307,8 +307,8 @@ public sealed partial class CudaBackendTests
         Assert.Throws<ArgumentException>(() => run.SetInput("z", new float[3]));
         Assert.Throws<ArgumentException>(() => run.GetOutput("z", new float[3]));
         Assert.Throws<ShapeException>(() => run.GetOutput("y", new float[3]));
-        Assert.Equal(GpuUnavailableReason.NoDevice, Assert.Throws<GpuUnavailableException>(() => CudaBackend.Create(LibCudaDriver.Create(), new CudaOptions { Device = 1 })).Reason);
-        Assert.Equal("Stand-in 80 (sm_80), CUDA driver 12.4", backend.Description);
+        Assert.Equal(GpuUnavailableReason.NoDevice, Assert.Throws<GpuUnavailableException>(() => CudaBackend.Create(FakeCuda.Open(), new CudaOptions { Device = 1 })).Reason);
+        Assert.StartsWith("Stand-in 80 (sm_80), CUDA driver 12.4", backend.Description, StringComparison.Ordinal);
         Assert.True(CudaBackend.TryCreate(null, out CudaBackend? third, out _));
         third.Dispose();
         FakeCuda.Machine(12040, 0);
@@ -334,7 +334,8 @@ public sealed partial class CudaBackendTests
     [FakeCudaFact]
     public void The_program_may_choose_the_driver()
     {
-        LibCudaDriver chosen = FakeCuda.Fresh();
+        FakeCuda.Fresh();
+        LibCudaDriver chosen = LibCudaDriver.Create();
         FakeCuda.Machine(12060, 1);
         Assert.Equal("CUDA driver 12.4", chosen.Description);
         try
@@ -358,7 +359,7 @@ public sealed partial class CudaBackendTests
         Environment.SetEnvironmentVariable("ADMNATIVE_SYNC", "1");
         try
         {
-            LibCudaDriver driver = FakeCuda.Fresh();
+            ICudaDriver driver = FakeCuda.Fresh();
             using CudaBackend backend = CudaBackend.Create(driver);
             using IParameters parameters = backend.LoadParameters(s_graph.Parameters, new Ones());
             using IExecutable run = backend.Load(backend.Plan(s_graph), parameters);
@@ -395,7 +396,7 @@ public sealed partial class CudaBackendTests
         }
     }
 
-    private static void Whole(LibCudaDriver driver, CudaOptions? options = null)
+    private static void Whole(ICudaDriver driver, CudaOptions? options = null)
     {
         s_stage = "opening";
         using CudaBackend backend = CudaBackend.Create(driver, options);
@@ -421,7 +422,7 @@ public sealed partial class CudaBackendTests
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void ForgetAll(LibCudaDriver driver)
+    private static void ForgetAll(ICudaDriver driver)
     {
         CudaBackend backend = CudaBackend.Create(driver);
         Forget(backend, backend.LoadParameters(s_graph.Parameters, new Ones()));

@@ -73,7 +73,7 @@ public sealed class CudnnBackendTests
             FakeCuda.Reset();
             List<string> log = [];
             var library = (LibCudnn)options.Library!;
-            using CudaBackend backend = CudaBackend.Create(LibCudaDriver.Create(), new CudaOptions { Cudnn = options, Log = log.Add, Replay = false });
+            using CudaBackend backend = CudaBackend.Create(FakeCuda.Open(), new CudaOptions { Cudnn = options, Log = log.Add, Replay = false });
             using IParameters parameters = backend.LoadParameters(s_frozen.Parameters, new Ones());
             using IExecutable run = backend.Load(backend.Plan(s_frozen), parameters);
             Feed(run);
@@ -146,7 +146,7 @@ public sealed class CudnnBackendTests
         {
             for (int nth = 1; ; nth++)
             {
-                LibCudaDriver driver = FakeCuda.Fresh();
+                ICudaDriver driver = FakeCuda.Fresh();
                 FakeCudnn.Reset();
                 FakeCudnn.Fail(call, 4000, nth);
                 s_done = false;
@@ -179,7 +179,7 @@ public sealed class CudnnBackendTests
     [FakeCudaFact]
     public void A_convolution_that_fails_names_call_step_op_and_shapes()
     {
-        LibCudaDriver driver = FakeCuda.Fresh();
+        ICudaDriver driver = FakeCuda.Fresh();
         CudaOptions options = Options();
         FakeCudnn.Fail("cudnnConvolutionForward", 5000, 2);
         CudnnException failed = Assert.Throws<CudnnException>(() => Whole(driver, options));
@@ -193,7 +193,7 @@ public sealed class CudnnBackendTests
     [FakeCudaFact]
     public void What_cudnn_does_not_support_our_kernels_compute()
     {
-        LibCudaDriver driver = FakeCuda.Fresh();
+        ICudaDriver driver = FakeCuda.Fresh();
         List<string> log = [];
         CudaOptions options = Options() with { Convolutions = ConvolutionChoice.Cudnn, Log = log.Add };
         FakeCudnn.Fail("cudnnGetConvolutionForwardAlgorithm_v7", 3004);
@@ -214,7 +214,7 @@ public sealed class CudnnBackendTests
     [FakeCudaFact]
     public void Without_cudnn_ours_run_after_a_line_or_there_is_no_device()
     {
-        LibCudaDriver driver = FakeCuda.Fresh();
+        ICudaDriver driver = FakeCuda.Fresh();
         FakeCudnn.Reset();
         List<string> log = [];
         Whole(driver, new CudaOptions { Log = log.Add }, s_frozen); // this assembly's environment names a library that does not exist
@@ -270,7 +270,7 @@ public sealed class CudnnBackendTests
         run.SetInput("seed", new float[4 * 4 * 8]);
     }
 
-    private static void Whole(LibCudaDriver driver, CudaOptions options, Graph? graph = null)
+    private static void Whole(ICudaDriver driver, CudaOptions options, Graph? graph = null)
     {
         graph ??= s_graph;
         using CudaBackend backend = CudaBackend.Create(driver, options);

@@ -6,7 +6,7 @@ using AdmNative.Cuda;
 namespace AdmNative.Tests;
 
 /// <summary>
-/// The stand-in for libcuda of tests/native/fakecuda, built by CMake once per run and taken by <see cref="LibCudaDriver"/> in its place. It counts calls
+/// The stand-in for libcuda of tests/native/fakecuda, built by CMake once per run and taken by <see cref="LibCudaDriver"/>, or the optional adapter, in its place. It counts calls
 /// and returns any status at any call.
 /// </summary>
 internal static unsafe class FakeCuda
@@ -17,13 +17,21 @@ internal static unsafe class FakeCuda
     public static string? SkipReason { get; } = Missing("cmake") ?? Missing("cc");
 
     /// <summary>A fresh driver: counters at zero, no objects, one device.</summary>
-    public static LibCudaDriver Fresh()
+    public static ICudaDriver Fresh()
     {
         Reset();
-        LibCudaDriver driver = LibCudaDriver.Create();
+        ICudaDriver driver = Open();
         Reset();
         return driver;
     }
+
+    /// <summary>The binding under test: LibCudaDriver, or with -p:ManagedCuda=true the adapter (src/AdmNative.ManagedCuda/README.md).</summary>
+    public static ICudaDriver Open() =>
+#if ADMNATIVE_MANAGEDCUDA
+        new AdmNative.ManagedCuda.ManagedCudaDriver();
+#else
+        LibCudaDriver.Create();
+#endif
 
     public static void Reset() => ((delegate* unmanaged<void>)Export("fake_reset"))();
 
