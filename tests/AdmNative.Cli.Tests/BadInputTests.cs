@@ -91,17 +91,6 @@ public sealed class BadInputTests
     }
 
     [Fact]
-    public void An_op_without_a_kernel_is_named()
-    {
-        using var temp = new TempFolder();
-        Adm.Outcome outcome = Adm.Run(Digits.Guided(temp["a.npz"], "--device", "virtual"));
-        Assert.Equal(ExitCode.Failed, outcome.Code);
-        Assert.Contains("the cuda device has no kernel for", outcome.Error);
-        Assert.DoesNotContain("internal error", outcome.Error);
-        Assert.Empty(temp.Names);
-    }
-
-    [Fact]
     public void Flags_that_contradict_the_file_are_listed_as_flags()
     {
         using var temp = new TempFolder();

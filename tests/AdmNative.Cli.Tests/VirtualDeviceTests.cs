@@ -10,13 +10,14 @@ public sealed class VirtualDeviceTests
     /// <summary>What the project promises for one network evaluation, relative to the largest value.</summary>
     private const double Promise = 1e-4;
 
+    /// <summary>The README's command, in fewer steps and with fewer classes; and ancestral steps.</summary>
     [Theory]
-    [InlineData("image_sample")]
-    public void It_draws_the_cpus_digits(string verb, params string[] flags)
+    [InlineData("--classes", "0,3", "--samples_per_class", "1", "--use_ddim", "True", "--timestep_respacing", "ddim3")]
+    [InlineData("--num_samples", "1", "--timestep_respacing", "3", "--seed", "4")]
+    public void It_draws_the_cpus_digits(params string[] flags)
     {
         using var temp = new TempFolder();
-        string[] run = [verb, "--preset", "mnist16", "--num_samples", "2", "--batch_size", "2", "--timestep_respacing", "3", "--seed", "4", .. flags];
-        Compare(temp, run);
+        Compare(temp, ["classifier_sample", "--preset", "mnist16", .. flags]);
     }
 
     [Fact]
@@ -53,6 +54,32 @@ public sealed class VirtualDeviceTests
         {
             double[] cpu = Terms("cpu", file);
             Assert.All(cpu.Zip(Terms("virtual", file)), p => Assert.Equal(p.First, p.Second, Promise * cpu.Max()));
+        }
+    }
+
+    /// <summary>A hybrid loss, its terms and the gradients of all weights, as the reference recorded them.</summary>
+    [Fact]
+    public void Its_gradients_of_a_loss_are_the_references()
+    {
+        using var temp = new TempFolder();
+        string root = Repo.Path("tests", "golden", "loss", "cosine-epsilon-learned_range-rescaled_mse");
+        Adm.Done(
+            "replay", "loss", "--config", Path.Combine(root, "config.json"), "--weights", "computed", "--input", Path.Combine(root, "io.npz"),
+            "--output", temp["out.npz"], "--quiet", "--device", "virtual");
+        using NpzFile recorded = NpzFile.Open(Path.Combine(root, "io.npz")), found = NpzFile.Open(temp["out.npz"]);
+        string[] outputs = [.. recorded.Names.Except(["x", "t", "y", "x0", "noise"])];
+        Assert.Contains(outputs, o => o.StartsWith("grad.", StringComparison.Ordinal));
+        foreach (string output in outputs)
+        {
+            // x_0 magnifies the rounding of a network's result (2^-20 of its size) by up to 20000 at the noisiest step.
+            double tolerance = output == "pmv.pred_xstart" ? Promise + (20_000 * Math.ScaleB(1, -20)) : Promise;
+            float[] expected = recorded.Read(output).ToFloats(), actual = found.Read(output).ToFloats();
+            double scale = expected.Max(v => Math.Abs((double)v));
+            Assert.Equal(expected.Length, actual.Length);
+            for (int i = 0; i < expected.Length; i++)
+            {
+                Assert.True(Math.Abs((double)expected[i] - actual[i]) <= tolerance * scale, $"{output}[{i}] is {actual[i]:R}, recorded {expected[i]:R}, largest {scale:g3}");
+            }
         }
     }
 
