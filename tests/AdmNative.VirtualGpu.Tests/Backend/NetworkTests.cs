@@ -83,7 +83,7 @@ public sealed class NetworkTests
     }
 
     /// <summary>What the twins make of it when every value, and the filters of what computes in half precision, are rounded as they are stored.</summary>
-    private static double[] Rounded(Plan plan, KernelDType type)
+    internal static double[] Rounded(Plan plan, KernelDType type)
     {
         Graph graph = plan.Graph;
         Dictionary<string, HostArray<double>> inputs = Numbers.Inputs(graph, 3), parameters = Numbers.Parameters(graph, 3);
