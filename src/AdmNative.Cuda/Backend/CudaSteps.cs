@@ -23,10 +23,13 @@ internal static partial class CudaSteps
         return builder.Calls.Count + builder.Unmade;
     }
 
-    /// <summary>May operands and result be ranges of columns of wider rows?</summary>
+    /// <summary>
+    /// May operands and result be ranges of columns of wider rows? They are whole 16 bytes then. The images a convolution reads need not be: graph inputs
+    /// are never apart.
+    /// </summary>
     public static bool AllowStrided(Node node, Func<Node, KernelDType> storedAs) =>
         node.Op is not (Attention or AttentionGrad or TimestepEmbedding or Embedding or EmbeddingGrad or Dropout or AddPositional or PositionalGrad or PlaceToken)
-        && !IsLoss(node.Op!) && IsWhole(node, storedAs) && node.Inputs.All(i => i.Kind == NodeKind.Parameter || IsWhole(i, storedAs));
+        && !IsLoss(node.Op!) && IsWhole(node, storedAs) && node.Inputs.All(i => i.Kind == NodeKind.Parameter || IsWhole(i, storedAs) || (i.Kind == NodeKind.Input && node.Op is Conv2d));
 
     /// <summary>May the result lie where operand i is?</summary>
     public static bool AllowInPlace(Node node, int i) => node.Op switch
