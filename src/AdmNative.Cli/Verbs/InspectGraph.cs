@@ -188,12 +188,13 @@ internal static class InspectGraph
             EncoderUNetConfig? classifier = options.Guided ? Classifier(_preset) : null;
             var how = new SamplerOptions { ClassifierScale = classifier is null ? 0 : _preset!.ClassifierScale ?? 1 };
             var process = new DiffusionProcess(_flags.Diffusion.ToConfig());
-            return options.Of switch
+            Graph step = options.Of switch
             {
                 "ddpm" => SamplerGraph.Ddpm(Denoiser(network), process, images, how, classifier, fused),
                 "ddim" => SamplerGraph.Ddim(Denoiser(network), process, images, how, classifier, fused),
                 _ => throw new UsageException($"--of: '{options.Of}' is not one of model, ddpm, ddim"),
             };
+            return fused ? Passes.Optimize(step) : step; // as it is run: gradients are taken of a fused graph, and fused
         }
     }
 
