@@ -259,7 +259,7 @@ internal sealed class CudaExecutable : ICudaExecutable
         }
     }
 
-    /// <summary>Loading a module is not allowed while a stream is captured, and not in a step's time.</summary>
+    /// <summary>Loading a module is not allowed while a stream is captured, and not in a step's time. The arena holds nothing yet.</summary>
     private void LoadModules()
     {
         for (int i = 0; i < _steps.Length; i++)
@@ -269,6 +269,10 @@ internal sealed class CudaExecutable : ICudaExecutable
                 foreach (StepCall call in _steps[i])
                 {
                     call.Load(_context);
+                    if (_replay && call.Library is not null)
+                    {
+                        call.Enqueue(_context); // a library loads its kernels when it first runs them; what it computes here nobody reads
+                    }
                 }
             }
             catch (CudaException e)
