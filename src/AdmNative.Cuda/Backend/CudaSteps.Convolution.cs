@@ -61,7 +61,7 @@ internal static partial class CudaSteps
         ConvShape shape = ShapeOf(b, from.Shape, f, stride, padH, padW) with { Bias = false, StrideX = RowStride(from), StrideY = RowStride(gradient) };
         ConvGradientPlan plan = ConvKernels.PlanWeightGradient(shape, b.Type, accumulate: false, b.Limits);
         int places = f.R * f.S, padded = ConvShape.Padded(f.C, b.Type);
-        bool same = places == 1 && padded == f.C && dw.Address % 16 == 0;
+        bool same = places == 1 && padded == f.C;
         ulong sums = same ? dw.Address : b.Scratch(4 * shape.WeightElements(b.Type));
         b.Add(ConvKernels.EnqueueWeightGradient(plan, new ConvGradientArguments(from.Address, gradient.Address, sums, 0, b.Scratch(plan.WorkspaceBytes))));
         if (!same)

@@ -31,14 +31,9 @@ internal static partial class CudaSteps
 
     private static void Statistics(StepBuilder b, GroupNormStats op)
     {
-        (Operand x, Operand y) = (b.In(0), b.OutF32);
-        Operand stats = Dense(b, y, copy: false);
+        (Operand x, Operand stats) = (b.In(0), b.OutF32);
         GroupNormPlan plan = GroupNormKernels.PlanStats(ShapeOf(x, op.Groups, false, NormResample.None, false), b.Type, b.Limits);
         b.Add(GroupNormKernels.EnqueueStats(plan, new() { X = x.Address, Result = stats.Address, Workspace = b.Scratch(plan.WorkspaceBytes), Eps = (float)op.Eps }));
-        if (stats != y)
-        {
-            CopyF32(b, stats, y);
-        }
     }
 
     /// <summary>(x, stats, gamma, beta, m?).</summary>
@@ -53,8 +48,7 @@ internal static partial class CudaSteps
     /// <summary>(x, dy, stats, gamma, beta, m?).</summary>
     private static void GradientSums(StepBuilder b, GroupNormGradSums op)
     {
-        (Operand x, Operand dy, Operand y) = (b.In(0), b.In(1), b.OutF32);
-        Operand sums = Dense(b, y, copy: false);
+        (Operand x, Operand dy, Operand sums) = (b.In(0), b.In(1), b.OutF32);
         GroupNormShape shape = ShapeOf(x, op.Groups, op.Silu, op.Resample, b.Has(5)) with { StrideDy = dy.Stride };
         GroupNormPlan plan = GroupNormKernels.PlanGradSums(shape, b.Type, b.Limits);
         b.Add(GroupNormKernels.EnqueueGradSums(plan, Part(b, stats: 2, gamma: 3, b.Has(5)) with
@@ -64,10 +58,6 @@ internal static partial class CudaSteps
             Result = sums.Address,
             Workspace = b.Scratch(plan.WorkspaceBytes),
         }));
-        if (sums != y)
-        {
-            CopyF32(b, sums, y);
-        }
     }
 
     /// <summary>(x, dy, stats, sums, gamma, beta, m?, addend?).</summary>
@@ -87,7 +77,7 @@ internal static partial class CudaSteps
             X = x.Address,
             Dy = dy.Address,
             Addend = addend?.Address ?? 0,
-            Sums = Dense(b, b.InF32(3), copy: true).Address,
+            Sums = b.InF32(3).Address,
             Result = dx.Address,
         }));
     }
@@ -95,7 +85,7 @@ internal static partial class CudaSteps
     /// <summary>(sums, gamma, beta, m?).</summary>
     private static void NormParameterGradient(StepBuilder b, GroupNormParamGrad op)
     {
-        Operand sums = Dense(b, b.InF32(0), copy: true), y = b.OutF32;
+        Operand sums = b.InF32(0), y = b.OutF32;
         (int n, int c, bool modulated) = (sums.Samples, sums.Columns, b.Has(3));
         Operand m = modulated ? b.InF32(3) : default;
         var part = new GroupNormPartArguments
@@ -118,7 +108,7 @@ internal static partial class CudaSteps
         Operand m = modulated ? b.InF32(gamma + 2) : default;
         return new()
         {
-            Stats = Dense(b, b.InF32(stats), copy: true).Address,
+            Stats = b.InF32(stats).Address,
             Gamma = b.Vector(gamma),
             Beta = b.Vector(gamma + 1),
             Modulation = m.Address,
@@ -140,27 +130,4 @@ internal static partial class CudaSteps
 
     /// <summary>A single sample has no stride; that of its columns stands for it.</summary>
     private static long ModulationStride(Operand m) => Math.Max(m.Stride, m.Columns);
-
-    /// <summary>The operand itself if its rows follow one another, else scratch rows that do, holding the same if wanted. Statistics and sums, f32.</summary>
-    private static Operand Dense(StepBuilder b, Operand x, bool copy)
-    {
-        if (x.Dense && x.Address % 16 == 0)
-        {
-            return x;
-        }
-
-        var dense = new Operand(b.Scratch(4 * x.Shape.Elements), x.Columns, x.Shape, KernelDType.F32);
-        if (copy)
-        {
-            CopyF32(b, x, dense);
-        }
-
-        return dense;
-    }
-
-    private static void CopyF32(StepBuilder b, Operand from, Operand to)
-    {
-        var shape = new EltwiseShape(EltwiseOp.Copy, to.Rows, to.Columns) { StrideA = from.Stride, StrideY = to.Stride, Unaligned = true };
-        b.Add(EltwiseKernels.Enqueue(EltwiseKernels.Plan(shape, KernelDType.F32, b.Limits), from.Address, 0, to.Address));
-    }
 }

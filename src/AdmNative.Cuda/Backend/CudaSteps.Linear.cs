@@ -36,6 +36,36 @@ internal static partial class CudaSteps
         b.Add(ConvKernels.Enqueue(plan, new ConvArguments(x.Address, weights, y.Address) { Bias = bias, Workspace = b.Scratch(plan.WorkspaceBytes) }));
     }
 
+    /// <summary>
+    /// dx of a product of matrices. Of rows of samples by the kernels for few rows, on the weights as the product itself has them; slices of the weights' rows
+    /// are those of a single sample.
+    /// </summary>
+    private static void ProductGradient(StepBuilder b)
+    {
+        Filters f = Filters.Of(b.Node.Inputs[1].Shape);
+        int unit = 16 / b.Type.Bytes();
+        if (b.Node.Shape.Rank != 2 || f.C % unit != 0)
+        {
+            InputGradient(b, 1, 0, 0);
+            return;
+        }
+
+        bool added = b.Has(2);
+        Operand dy = b.InAligned(0), dx = b.OutAligned, addend = added ? b.InAligned(2) : default;
+        var shape = new LinearShape(dy.Samples, f.K, f.C)
+        {
+            Bias = false,
+            Residual = added,
+            StrideX = RowStride(dx),
+            StrideY = RowStride(dy),
+            StrideResidual = added ? RowStride(addend) : 0,
+        };
+        int slices = LinearKernels.PlanInputGradient(shape with { N = 1 }, b.Type, b.Limits).Slices;
+        LinearInputPlan plan = LinearKernels.PlanInputGradient(shape, b.Type, b.Limits, slices);
+        b.Add(LinearKernels.EnqueueInputGradient(plan, new LinearInputArguments(
+            dy.Address, b.Weight(1, WeightForm.Filters), dx.Address, addend.Address, b.Scratch(plan.WorkspaceBytes))));
+    }
+
     private static bool IsFew(StepBuilder b)
     {
         Shape x = b.Node.Inputs[0].Shape;

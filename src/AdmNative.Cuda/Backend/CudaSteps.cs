@@ -29,7 +29,8 @@ internal static partial class CudaSteps
     /// </summary>
     public static bool AllowStrided(Node node, Func<Node, KernelDType> storedAs) =>
         node.Op is not (Attention or AttentionGrad or TimestepEmbedding or Embedding or EmbeddingGrad or Dropout or AddPositional or PositionalGrad or PlaceToken)
-        && !IsLoss(node.Op!) && IsWhole(node, storedAs) && node.Inputs.All(i => i.Kind == NodeKind.Parameter || IsWhole(i, storedAs) || (i.Kind == NodeKind.Input && node.Op is Conv2d));
+        && !IsLoss(node.Op!) && IsWhole(node, storedAs) && node.Inputs.All(i => i.Kind == NodeKind.Parameter || IsWhole(i, storedAs) || (i.Kind == NodeKind.Input && node.Op is Conv2d))
+        && LeavesDense(node);
 
     /// <summary>May the result lie where operand i is?</summary>
     public static bool AllowInPlace(Node node, int i) => node.Op switch
@@ -88,7 +89,7 @@ internal static partial class CudaSteps
             case Linear: Product(b); break;
             case StackedLinear: Stack(b); break;
             case Conv2d op: Convolution(b, op.Stride, op.PadH, op.PadW); break;
-            case LinearInputGrad: InputGradient(b, 1, 0, 0); break;
+            case LinearInputGrad: ProductGradient(b); break;
             case Conv2dInputGrad op: InputGradient(b, op.Stride, op.PadH, op.PadW); break;
             case LinearWeightGrad: WeightGradient(b, 1, 0, 0); break;
             case Conv2dWeightGrad op: WeightGradient(b, op.Stride, op.PadH, op.PadW); break;
@@ -145,6 +146,24 @@ internal static partial class CudaSteps
         int vector = 16 / storedAs(node).Bytes();
         return node.Op is GroupNormStats || (node.Shape.Last % vector == 0 && (node.Op is not SliceChannels slice || slice.Begin % vector == 0));
     }
+
+    /// <summary>
+    /// Statistics, sums and gradients of weights are written and read without gaps. So they are not born inside a concatenation, and what reads statistics or
+    /// sums that are views of something else keeps to dense operands.
+    /// </summary>
+    private static bool LeavesDense(Node node) => node.Op switch
+    {
+        ConcatChannels => !node.Inputs.Any(i => IsDense(i.Op)),
+        GroupNormApply => IsInputOrDense(node.Inputs[1]),
+        GroupNormGradSums => IsInputOrDense(node.Inputs[2]),
+        GroupNormInputGrad => IsInputOrDense(node.Inputs[2]) && IsInputOrDense(node.Inputs[3]),
+        GroupNormParamGrad => IsInputOrDense(node.Inputs[0]),
+        _ => true,
+    };
+
+    private static bool IsInputOrDense(Node node) => node.Kind == NodeKind.Input || IsDense(node.Op);
+
+    private static bool IsDense(Op? op) => op is GroupNormStats or GroupNormGradSums or Conv2dWeightGrad or LinearWeightGrad;
 
     private static bool IsLoss(Op op) =>
         op is LogSoftmaxSelect or LogSoftmaxSelectGrad or MsePerSample or MsePerSampleGrad or VlbPerSample or VlbPerSampleGrad or MeanPerSample or BroadcastPerSample;

@@ -41,7 +41,7 @@ public sealed class OpCaseTests
         Assert.True(number > 0, $"{name} has no cases");
     }
 
-    /// <summary>Sizes at which a gradient takes other launches than at those of the op's own cases.</summary>
+    /// <summary>Sizes at which an op takes other launches than at those of its own cases.</summary>
     private static IEnumerable<OpCase> Larger(string name)
     {
         // 24 x 24 pixels: slabs that do not fit into shared memory, nine slices. 8 x 8 x 192: slabs of channels that cut groups.
@@ -66,6 +66,8 @@ public sealed class OpCaseTests
                 new(new AttentionGrad(1, true), [TensorType.F32([2, 33, 192]), TensorType.F32([2, 33, 64]), TensorType.F32([2, 33, 64])], Scale: [2, 1, 1]),
             ],
             nameof(Conv2dWeightGrad) => [new(new Conv2dWeightGrad(1, 1, 1, [12, 8, 3, 3]), [TensorType.F32([1, 24, 24, 8]), TensorType.F32([1, 24, 24, 12])])],
+            nameof(Linear) => [new(new Linear(), [TensorType.F32([9, 24]), TensorType.F32([16, 24]), TensorType.F32([16]), TensorType.F32([9, 16])])],
+            nameof(LinearInputGrad) => [new(new LinearInputGrad(), [TensorType.F32([9, 600]), TensorType.F32([600, 24]), TensorType.F32([9, 24])])],
             nameof(LinearWeightGrad) => [new(new LinearWeightGrad([12, 8]), [TensorType.F32([600, 8]), TensorType.F32([600, 12])])],
             _ => [],
         };
