@@ -31,7 +31,7 @@ public sealed class PackageTests : IClassFixture<PackageTests.Feed>
             Assert.Equal("MIT", Of("license"));
             Assert.InRange(Of("description").Length, 60, 300);
             Assert.StartsWith("# " + id, Text(package, Of("readme")), StringComparison.Ordinal);
-            Assert.Empty(metadata.Elements().Where(e => e.Name.LocalName is "projectUrl" or "repositoryUrl" or "icon"));
+            Assert.DoesNotContain(metadata.Elements(), e => e.Name.LocalName is "projectUrl" or "repositoryUrl" or "icon");
             Assert.Empty(metadata.Descendants().SelectMany(e => e.Attributes("url")));
         }
     }
