@@ -7,7 +7,7 @@ namespace AdmNative.Cuda;
 
 /// <summary>
 /// Imports of the CUDA driver under its own names: the oldest variant of each call that does the job, all of them in CUDA 12.0. Blittable signatures
-/// only. Callers go through <see cref="LibCudaDriver"/>.
+/// only. Nothing here is optional, so nothing needs cuGetProcAddress: a driver that lacks one of them is too old. Callers go through <see cref="LibCudaDriver"/>.
 /// </summary>
 internal static unsafe partial class Cu
 {

@@ -18,16 +18,11 @@ public sealed class NetworkTests
     public void A_unet_agrees_with_the_twins_and_is_silent_under_all_checks(int batch, int size, int channels)
     {
         Graph graph = Passes.Optimize(TinyNetworks.UNet(batch, size, channels));
-        double[] expected = Numbers.Evaluate(graph, 3)["eps"].Data;
         var options = new LaunchOptions { Checks = Checks.All & ~Checks.Numeric, Schedule = SchedulePolicy.Random, Seed = 5, Delivery = AsyncDelivery.Late };
         using var driver = new VirtualDriver(new VirtualDriverOptions { Launch = options, Streams = StreamOrder.Deferred });
         float[] watched = Run(graph, driver, new CudaOptions());
         Assert.True(driver.Findings.Count == 0, string.Join('\n', driver.Findings));
-        double scale = expected.Max(Math.Abs);
-        for (int i = 0; i < expected.Length; i++)
-        {
-            Assert.True(Math.Abs(expected[i] - watched[i]) <= Promise * scale, $"element {i} is {watched[i]:R}, expected {expected[i]:R}, largest {scale:g3}");
-        }
+        AssertAgrees(graph, watched);
 
         // The same bits compiled, launched one by one, with a wait after each.
         using var fast = new VirtualDriver(new VirtualDriverOptions { Launch = new LaunchOptions { Checks = Checks.None, Counters = false } });
@@ -145,7 +140,19 @@ public sealed class NetworkTests
         Assert.True(driver.Findings.Count == 0, string.Join('\n', driver.Findings));
     }
 
-    private static float[] Run(Graph graph, VirtualDriver driver, CudaOptions options)
+    /// <summary>As close to the twins in double as the project promises.</summary>
+    internal static void AssertAgrees(Graph graph, float[] actual)
+    {
+        double[] expected = Numbers.Evaluate(graph, 3)["eps"].Data;
+        double scale = expected.Max(Math.Abs);
+        for (int i = 0; i < expected.Length; i++)
+        {
+            Assert.True(Math.Abs(expected[i] - actual[i]) <= Promise * scale, $"element {i} is {actual[i]:R}, expected {expected[i]:R}, largest {scale:g3}");
+        }
+    }
+
+    /// <summary>The network on a device of a driver, twice.</summary>
+    internal static float[] Run(Graph graph, ICudaDriver driver, CudaOptions options)
     {
         using CudaBackend backend = CudaBackend.Create(driver, options);
         using IParameters parameters = backend.LoadParameters(graph.Parameters, new NumberSource(Numbers.Parameters(graph, 3)));
