@@ -42,11 +42,9 @@ public sealed class NetworkTests
         float[] watched = Run(graph, driver, new CudaOptions { Precision = type });
         Assert.True(driver.Findings.Count == 0, string.Join('\n', driver.Findings));
 
-        // Twins that round every value to the type it is stored in, and filters as they are copied, lose what storage alone must lose. Kernels round the
-        // same values, but their f32 sums tip single roundings the other way: three times as much is allowed, as for attention in the design guide.
         using CudaBackend backend = CudaBackend.Create(driver, new CudaOptions { Precision = type });
-        double[] rounded = Rounded(backend.Plan(graph), type);
-        double scale = expected.Max(Math.Abs), allowed = 3 * expected.Zip(rounded, (e, r) => Math.Abs(e - r)).Max();
+        double[] rounded = RoundedTwins.Evaluate(backend.Plan(graph), type, Numbers.Inputs(graph, 3), Numbers.Parameters(graph, 3))["eps"].Data;
+        double scale = expected.Max(Math.Abs), allowed = RoundedTwins.Factor * expected.Zip(rounded, (e, r) => Math.Abs(e - r)).Max();
         Assert.InRange(allowed, Promise * scale, 0.3 * scale); // it loses something, and not everything
         for (int i = 0; i < expected.Length; i++)
         {
@@ -75,30 +73,6 @@ public sealed class NetworkTests
         Assert.All(run.StepSeconds, s => Assert.True(s >= 0));
         Assert.Equal(((ICudaExecutable)run).StepLaunches, backend.StepLaunches(run.Plan)); // told from the plan alone
         Assert.True(parameters.Bytes >= graph.Parameters.Values.Sum(p => p.Shape.Elements * 4));
-    }
-
-    /// <summary>What the twins make of it when every value, and the filters of what computes in half precision, are rounded as they are stored.</summary>
-    internal static double[] Rounded(Plan plan, KernelDType type)
-    {
-        Graph graph = plan.Graph;
-        Dictionary<string, HostArray<double>> inputs = Numbers.Inputs(graph, 3), parameters = Numbers.Parameters(graph, 3);
-        var values = new HostArray<double>[graph.Nodes.Count];
-        foreach (Node node in graph.Nodes)
-        {
-            if (node.Op is not Op op)
-            {
-                values[node.Id] = node.Kind == NodeKind.Input ? inputs[node.Name!] : parameters[node.Name!];
-                continue;
-            }
-
-            bool half = plan.Layouts[node.Id].DType != DType.F32;
-            HostArray<double>[] operands = [.. node.Inputs.Select((n, i) => half && i is 0 or 1 && op is Conv2d or Linear ? Round(values[n.Id]) : values[n.Id])];
-            values[node.Id] = half ? Round(OpTable.Run(op, operands)) : OpTable.Run(op, operands);
-        }
-
-        return values[graph.Outputs.Single().Node.Id].Data;
-
-        HostArray<double> Round(HostArray<double> x) => new(x.Shape, Array.ConvertAll(x.Data, v => OpCaseHalfTests.Rounded(v, type)));
     }
 
     [Theory]

@@ -1,7 +1,6 @@
 using AdmNative.Core;
 using AdmNative.Core.Tests;
 using AdmNative.Cuda;
-using AdmNative.VirtualGpu;
 
 namespace AdmNative.Tests.Backend;
 
@@ -9,7 +8,7 @@ namespace AdmNative.Tests.Backend;
 /// The cases of <see cref="OpCaseTests"/> that have images or tokens, stored in half precision: operands go in and the result comes out through the casts,
 /// and twins see the operands as they are stored. Every case in f16; in bf16, whose entries are the same source with another type, the first of each op.
 /// </summary>
-public sealed class OpCaseHalfTests
+public sealed class OpCaseHalfTests(CheckedDevice device) : IClassFixture<CheckedDevice>
 {
     /// <summary>Sums of products on tensor cores (design guide, section 7): each step cuts the running sum off instead of rounding it.</summary>
     private const double PerProduct = 4e-7;
@@ -36,8 +35,7 @@ public sealed class OpCaseHalfTests
     [MemberData(nameof(Ops))]
     public void Matches_the_twin_of_what_is_stored(string name, KernelDType type)
     {
-        using var driver = new VirtualDriver(new VirtualDriverOptions { Launch = new LaunchOptions { Checks = Checks.All & ~Checks.Numeric, MaxFindings = 20 } });
-        using CudaBackend backend = CudaBackend.Create(driver);
+        CudaBackend backend = device.Backend;
         int number = 0;
         foreach (OpCase sample in OpTable.Prototype(name).Cases().Where(Applies).Take(type == KernelDType.F16 ? int.MaxValue : 1))
         {
@@ -46,7 +44,7 @@ public sealed class OpCaseHalfTests
             for (int i = 0; i < values.Length; i++)
             {
                 bool copied = i == 1 && sample.Op is Conv2d or Linear or Conv2dInputGrad or LinearInputGrad or AddPositional; // weights with half copies
-                values[i] = copied || IsHalf(sample.Inputs[i]) ? new(values[i].Shape, Array.ConvertAll(values[i].Data, v => Rounded(v, type))) : values[i];
+                values[i] = copied || IsHalf(sample.Inputs[i]) ? new(values[i].Shape, Array.ConvertAll(values[i].Data, v => RoundedTwins.Rounded(v, type))) : values[i];
             }
 
             Graph graph = OpCaseTests.GraphOf(sample, values, out Dictionary<string, HostArray<double>> weights, copied: true);
@@ -60,7 +58,7 @@ public sealed class OpCaseHalfTests
             float[] once = OpCaseTests.Run(run, sample, values);
             AssertClose(what, expected, once, stored ? UnitRoundoff(type) : 0, Tolerance(sample, values, expected, type));
             Assert.Equal(once, OpCaseTests.Run(run, sample, values));
-            Assert.True(driver.Findings.Count == 0, $"{what}\n{string.Join('\n', driver.Findings)}");
+            device.AssertSilent(what);
         }
     }
 
@@ -70,12 +68,6 @@ public sealed class OpCaseHalfTests
 
     /// <summary>Half the distance of neighbours, relative to the lower end of their binade.</summary>
     private static double UnitRoundoff(KernelDType type) => type == KernelDType.F16 ? Math.ScaleB(1, -11) : Math.ScaleB(1, -8);
-
-    internal static double Rounded(double value, KernelDType type) => type == KernelDType.F16
-        ? (double)(Half)value
-        : Bfloat(BitConverter.SingleToUInt32Bits((float)value));
-
-    private static double Bfloat(uint bits) => BitConverter.UInt32BitsToSingle((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000);
 
     /// <summary>
     /// Half-stored operands are exact in what kernels compute in, so that a result is off by the error of the f32 computation, then by one rounding:

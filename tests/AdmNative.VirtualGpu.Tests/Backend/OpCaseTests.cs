@@ -1,12 +1,11 @@
 using AdmNative.Core;
 using AdmNative.Core.Tests;
 using AdmNative.Cuda;
-using AdmNative.VirtualGpu;
 
 namespace AdmNative.Tests.Backend;
 
 /// <summary>Every case of every op in Core on the virtual device, all checks on, against the twin in double.</summary>
-public sealed class OpCaseTests
+public sealed class OpCaseTests(CheckedDevice device) : IClassFixture<CheckedDevice>
 {
     public static TheoryData<string> Ops => new(OpTable.Ops.Select(o => o.Name));
 
@@ -14,8 +13,7 @@ public sealed class OpCaseTests
     [MemberData(nameof(Ops))]
     public void Matches_the_twin_or_is_refused(string name)
     {
-        using var driver = new VirtualDriver(new VirtualDriverOptions { Launch = new LaunchOptions { Checks = Checks.All & ~Checks.Numeric, MaxFindings = 20 } });
-        using CudaBackend backend = CudaBackend.Create(driver);
+        CudaBackend backend = device.Backend;
         int number = 0;
         foreach (OpCase sample in OpTable.Prototype(name).Cases().Concat(Larger(name)))
         {
@@ -35,7 +33,7 @@ public sealed class OpCaseTests
             float[] once = Run(run, sample, values);
             AssertClose(what, expected, once, Tolerance(sample, values, expected));
             Assert.Equal(once, Run(run, sample, values));
-            Assert.True(driver.Findings.Count == 0, $"{what}\n{string.Join('\n', driver.Findings)}");
+            device.AssertSilent(what);
         }
 
         Assert.True(number > 0, $"{name} has no cases");
