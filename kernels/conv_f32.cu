@@ -4,9 +4,10 @@
 // 8 rows and 4 columns, t + 8 i and u + 16 j: eight neighbouring lanes read one chunk of eight neighbouring filters, or all the same pixel, so
 // there are no bank conflicts. Two rows of 64 bytes per store of a warp. No stats.
 //
-// Order of sums: blocks of 32 channels ascending, within them taps, within them channels, one fused multiply-add each; then + bias, + residual.
+// Order of sums: blocks of 32 channels ascending, within them taps, within them channels, one fused multiply-add each; slices ascending; then + bias,
+// + residual.
 // Traffic per tile: valid (row, tap) pairs x 4 C + 4 min(K left, 64) taps C + 4 min(K left, 64) x 4 (bias, each warp) + results
-// (1 or 2) 4, or 4 Kp with partial.
+// (1 or 2) 4; with slices as conv_igemm.
 //
 // launch conv_igemm_f32(ConvParams): block 128; grid x = slices ceil(rows / 64) phases ceil(K / 64); shared 49152; stats null; else as conv_igemm_64,
 //        with multiples of 4 for 8.
@@ -73,6 +74,7 @@ __device__ __forceinline__ void convF32(const ConvParams& p) {
             }
         }
     }
+    if (p.partial != nullptr && isLastSlice(p, at, (u32*)ring)) addSlices<float, kTile>(p, at);
 }
 
 extern "C" __global__ void __launch_bounds__(128, 4) conv_igemm_f32(const __grid_constant__ ConvParams p) { convF32(p); }

@@ -6,15 +6,15 @@
 // rows of 64 bytes; tile 64: steps of 64, rows of 128 bytes. cp.async ring of 3 or 4 stages, one wait and one barrier per step; swizzled, no bank
 // conflicts; what lies outside the image, past the last channel, row or filter is zero-filled by the copies' source size. A row's pixel is found
 // once by magic division, its taps inside the image are 12 mask bits.
-// Results leave through shared memory by 16-byte stores; the residual comes in the same way, by copies into the place the results take. With
-// partial, f32 sums of a slice of the depth are stored instead (whole sectors), and conv_reduce adds slices in order.
+// Results leave through shared memory by 16-byte stores; the residual comes in the same way, by copies into the place the results take. With several
+// slices of the depth, each block stores f32 sums (whole sectors) and takes a ticket; the last of a tile adds the slices in order, with bias and residual.
 // With stats, a tile's rows are of one sample, and per channel the sums of d and d^2, d = rounded y - bias, are stored for gn_finalize_f32 (given
 // the bias as x with stride 0).
 //
 // Order of sums: blocks of channels of one step ascending, within them taps, within them 16 channels at a time in the tensor core. Error: the
 // unit's, (depth / 16) 2^-22 sum|x w| at worst (sm_80), plus the rounding of y.
-// Traffic, elements of b bytes, per tile: valid (row, tap) pairs x C b + min(K left, T) taps C b + 4 min(K left, T) x 2 (bias) + results (1 or 2) b, or
-// Kp 4 with partial. mma: T^2 / 128 per 16 of the depth padded to steps.
+// Traffic, elements of b bytes, per tile: valid (row, tap) pairs x C b + min(K left, T) taps C b + 4 min(K left, T) x 2 (bias) + results (1 or 2) b; with
+// slices 8 Kp slices (write and read) + 4 slices (tickets) and the bias once per pixel. mma: T^2 / 128 per 16 of the depth padded to steps.
 //
 // launch conv_igemm_128_s{3,4}_{f16,bf16}(ConvParams): block 128; grid x = slices ceil(rows / 128) phases ceil(K / 128); shared 16384 stages; x, weights,
 //        residual, y, partial 16-byte aligned; ldx, ldr, ldy multiples of 8; phases = spread^2, rows = N rowsH rowsW (with stats: rows = rowsH
@@ -170,6 +170,7 @@ template <class T, int TILE, int STAGES> __device__ __forceinline__ void convIge
     __syncthreads();
     if (p.partial != nullptr) {
         storePartial<TILE>(p, at, sum, at.row0 + wm, at.col0 + wn);
+        if (isLastSlice(p, at, (u32*)ring)) addSlices<T, TILE>(p, at);
     } else {
         float* const stats = (float*)(ring + 4 * Tile::kOwnBytes);
         storeResults<T, TILE>(p, at, sum, ring + warp * Tile::kOwnBytes, stats + warp * 2 * Tile::kWarp, at.row0 + wm, at.col0 + wn);

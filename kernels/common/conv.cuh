@@ -10,14 +10,16 @@
 // and no multiplication by the zeros of a dilated or upsampled image happens in any of them.
 #pragma once
 #include "conv_ring.cuh"
+#include "four.cuh"
 
 struct ConvParams {
     const void* x;          // [N, H, W, C] T, row stride ldx
     const void* weights;    // [K, side, side, Cw] T, Cw = C in whole 16 bytes; what lies beyond C is not read
     const float* bias;      // [K] or null
     const void* residual;   // [N, Ho, Wo, K] T, row stride ldr, or null
-    void* y;                // [N, Ho, Wo, K] T, row stride ldy; not with partial
-    float* partial;         // [slices, N Ho Wo, Kp] or null; Kp = K in whole eights
+    void* y;                // [N, Ho, Wo, K] T, row stride ldy
+    float* partial;         // [slices, N Ho Wo, Kp] when there are several slices, else null; Kp = K in whole eights
+    u32* tickets;           // [tiles], all 0 before and after, when there are several slices, else null
     float* stats;           // [N, tiles of a sample, 2, K] sums of d, of d^2, d = y - bias, or null; then a tile's rows are of one sample
     i64 ldx, ldr, ldy;      // elements between pixels
     int N, H, W, C;         // samples, source height and width, source channels
@@ -29,7 +31,7 @@ struct ConvParams {
     u32 magicP, shiftP;     // division by rowsH rowsW
     u32 magicW, shiftW;     // division by rowsW
     u32 taps0, taps1;       // taps along an axis in phase 0 and 1: count in 3 bits, then 4 bits each: source offset + 1, filter row << 2
-    int slices;             // slices of the depth; 1 without partial
+    int slices;             // slices of the depth
     int reserved;           // 0
 };
 FIELD(ConvParams, x, 0, 8);
@@ -38,31 +40,32 @@ FIELD(ConvParams, bias, 16, 8);
 FIELD(ConvParams, residual, 24, 8);
 FIELD(ConvParams, y, 32, 8);
 FIELD(ConvParams, partial, 40, 8);
-FIELD(ConvParams, stats, 48, 8);
-FIELD(ConvParams, ldx, 56, 8);
-FIELD(ConvParams, ldr, 64, 8);
-FIELD(ConvParams, ldy, 72, 8);
-FIELD(ConvParams, N, 80, 4);
-FIELD(ConvParams, H, 84, 4);
-FIELD(ConvParams, W, 88, 4);
-FIELD(ConvParams, C, 92, 4);
-FIELD(ConvParams, K, 96, 4);
-FIELD(ConvParams, Ho, 100, 4);
-FIELD(ConvParams, Wo, 104, 4);
-FIELD(ConvParams, side, 108, 4);
-FIELD(ConvParams, stride, 112, 4);
-FIELD(ConvParams, spread, 116, 4);
-FIELD(ConvParams, rowsH, 120, 4);
-FIELD(ConvParams, rowsW, 124, 4);
-FIELD(ConvParams, magicP, 128, 4);
-FIELD(ConvParams, shiftP, 132, 4);
-FIELD(ConvParams, magicW, 136, 4);
-FIELD(ConvParams, shiftW, 140, 4);
-FIELD(ConvParams, taps0, 144, 4);
-FIELD(ConvParams, taps1, 148, 4);
-FIELD(ConvParams, slices, 152, 4);
-FIELD(ConvParams, reserved, 156, 4);
-SIZE(ConvParams, 160);
+FIELD(ConvParams, tickets, 48, 8);
+FIELD(ConvParams, stats, 56, 8);
+FIELD(ConvParams, ldx, 64, 8);
+FIELD(ConvParams, ldr, 72, 8);
+FIELD(ConvParams, ldy, 80, 8);
+FIELD(ConvParams, N, 88, 4);
+FIELD(ConvParams, H, 92, 4);
+FIELD(ConvParams, W, 96, 4);
+FIELD(ConvParams, C, 100, 4);
+FIELD(ConvParams, K, 104, 4);
+FIELD(ConvParams, Ho, 108, 4);
+FIELD(ConvParams, Wo, 112, 4);
+FIELD(ConvParams, side, 116, 4);
+FIELD(ConvParams, stride, 120, 4);
+FIELD(ConvParams, spread, 124, 4);
+FIELD(ConvParams, rowsH, 128, 4);
+FIELD(ConvParams, rowsW, 132, 4);
+FIELD(ConvParams, magicP, 136, 4);
+FIELD(ConvParams, shiftP, 140, 4);
+FIELD(ConvParams, magicW, 144, 4);
+FIELD(ConvParams, shiftW, 148, 4);
+FIELD(ConvParams, taps0, 152, 4);
+FIELD(ConvParams, taps1, 156, 4);
+FIELD(ConvParams, slices, 160, 4);
+FIELD(ConvParams, reserved, 164, 4);
+SIZE(ConvParams, 168);
 
 enum { kGroup = 8 };   // rows of tiles walked together, so that neighbours in time share weights
 
@@ -84,7 +87,7 @@ struct ConvAxis {
 
 // A block's place: slice of the depth, tile of columns, rows of one phase (and, with stats, of one sample).
 struct ConvPlace {
-    int slice, col0, row0, rows;   // rows of the phase or sample; row0 = first of the tile
+    int slice, tile, col0, row0, rows;   // tile of all slices; rows of the phase or sample; row0 = first of the tile
     int sample, phase, tileOfSample;
     ConvAxis vertical, horizontal;
 
@@ -94,7 +97,8 @@ struct ConvPlace {
         rows = bySample ? pixels : p.N * pixels;
         const int tilesOf = (rows - 1) / TILE + 1, tilesM = tilesOf * phases * (bySample ? p.N : 1), tilesN = (p.K - 1) / TILE + 1;
         slice = (int)blockIdx.x / (tilesM * tilesN);
-        const int tile = (int)blockIdx.x - slice * (tilesM * tilesN), group = tile / (kGroup * tilesN), inGroup = tile - group * (kGroup * tilesN);
+        tile = (int)blockIdx.x - slice * (tilesM * tilesN);
+        const int group = tile / (kGroup * tilesN), inGroup = tile - group * (kGroup * tilesN);
         const int height = min((int)kGroup, tilesM - group * kGroup), column = inGroup / height, part = group * kGroup + inGroup - column * height;
         const int segment = part / tilesOf, tileOf = part - segment * tilesOf;
         col0 = column * TILE, row0 = tileOf * TILE;
@@ -116,6 +120,51 @@ struct ConvPlace {
         return h < p.Ho && w < p.Wo ? ((i64)(sample + n) * p.Ho + h) * p.Wo + w : -1;
     }
 };
+
+// Hands a tile's slices over to the last of their blocks: true in all its threads, which then see what the others stored. A ticket is 0 again after the last.
+// `slot` is a shared word that nothing else uses any more.
+__device__ __forceinline__ bool isLastSlice(const ConvParams& p, const ConvPlace& at, u32* slot) {
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) *slot = atomicInc(p.tickets + at.tile, (u32)p.slices - 1);
+    __syncthreads();
+    const bool last = *slot == (u32)p.slices - 1;
+    if (last) __threadfence();
+    return last;
+}
+
+// The tile's results from the sums of all slices, ascending; four channels per thread at a time.
+template <class T, int TILE> __device__ __forceinline__ void addSlices(const ConvParams& p, const ConvPlace& at) {
+    const i64 Kp = (p.K + 7) / 8 * 8, slice = (i64)p.N * p.Ho * p.Wo * Kp;
+#pragma unroll 1
+    for (int item = threadIdx.x; item < TILE * TILE / 4; item += kThreads) {
+        const int row = at.row0 + item / (TILE / 4), col = at.col0 + item % (TILE / 4) * 4, left = p.K - col;
+        const i64 pixel = row < at.rows && left > 0 ? at.pixel(p, row) : -1;
+        if (pixel < 0) continue;
+        const float* from = p.partial + pixel * Kp + col;   // not by the read-only path: this kernel wrote it
+        float sum[4] = {}, v[4];
+        const auto add = [&]() {
+#pragma unroll
+            for (int i = 0; i < 4; i++) sum[i] += v[i];
+        };
+#pragma unroll 4
+        for (int s = 0; s < p.slices; s++, from += slice) {
+            const float4 w = *(const float4*)from;
+            v[0] = w.x, v[1] = w.y, v[2] = w.z, v[3] = w.w;
+            add();
+        }
+        if (p.bias != nullptr) {
+            loadVec<false>(p.bias + col, left, v);
+            add();
+        }
+        if (p.residual != nullptr) {   // may be y, each element read and written by one thread
+            const T* r = (const T*)p.residual + pixel * p.ldr + col;
+            loadFour(r, left, v);
+            add();
+        }
+        storeFour((T*)p.y + pixel * p.ldy + col, left, sum);
+    }
+}
 
 // Copies the tiles of both operands, step after step: channels outer, taps inner, so that neighbouring steps reread the same pixels.
 // A step is ROW_BYTES of channels; 16 bytes per thread and pass, four passes for each operand.

@@ -27,10 +27,10 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         Tolerances.Product(result, magnitudes, dtype == KernelDType.F32 ? Math.ScaleB(Math.Sqrt(depth), -23) : 4e-7);
 
     /// <summary>
-    /// Products: no bank conflicts, and one barrier of four warps for each step and one for each block (two with statistics). Rows that are no whole
+    /// Products: no bank conflicts, and one barrier of four warps for each step and one for each block (two with statistics, three with slices). Rows that are no whole
     /// sectors cost more of them; fewer than eight channels are written one by one.
     /// </summary>
-    public static LaunchGates ProductGates(PlannedLaunch launch, ConvShape s, KernelDType dtype, bool statistics)
+    public static LaunchGates ProductGates(PlannedLaunch launch, ConvShape s, KernelDType dtype, int barriersPerBlock)
     {
         bool forward = launch.Entry.Contains("igemm", StringComparison.Ordinal), product = forward || launch.Entry.Contains("wgrad", StringComparison.Ordinal);
         bool large = launch.Entry.Contains("_128_", StringComparison.Ordinal);
@@ -40,7 +40,8 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         {
             Sectors = aligned ? 1.05 : Math.Min(s.C, s.K) >= 8 ? 2 : 3,
             Conflicts = product ? 0 : 0.02,
-            Barriers = steps is null ? null : 4 * (steps + (forward ? (statistics ? 2 : 1) * launch.Shape.GridX : 0)),
+            Barriers = steps is null ? null : 4 * (steps + (forward ? barriersPerBlock * launch.Shape.GridX : 0)),
+            Atomics = forward && barriersPerBlock == 3 ? launch.Shape.GridX : 0, // a ticket per block
             Registers = !product ? 64 : large ? 240 : 128,
         };
     }
@@ -51,7 +52,8 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         var work = new CaseWork();
         ConvShape s = Strided();
         var data = new ConvData(s, DType, input);
-        work.Gates = launch => ProductGates(launch, s, DType, statistics: false);
+        bool sliced = Plans(limits).OfType<ConvPlan>().Any(p => p.Slices > 1);
+        work.Gates = launch => ProductGates(launch, s, DType, sliced ? 3 : 1);
         switch (kind)
         {
             case ConvWork.Forward:
@@ -122,12 +124,13 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         KernelBuffer x = work.Input("x", data.X, DType, s.C, s.StrideX), w = Weights(work, s, data), y = work.Output("y", s.ResultPixels, s.K, DType, s.StrideY);
         KernelBuffer? bias = s.Bias ? work.Input("bias", data.Bias, KernelDType.F32) : null;
         KernelBuffer? residual = s.Residual ? work.Input("residual", data.ResidualY, DType, s.K, s.StrideResidual) : null;
-        KernelBuffer? workspace = work.Workspace(plan);
+        KernelBuffer? workspace = work.Workspace(plan), tickets = work.Tickets(plan);
         work.Run(plan, () => ConvKernels.Enqueue(plan, new ConvArguments(x.Address, w.Address, y.Address)
         {
             Bias = bias?.Address ?? 0,
             Residual = residual?.Address ?? 0,
             Workspace = workspace?.Address ?? 0,
+            Tickets = tickets?.Address ?? 0,
         }));
         work.Expect(y, Reference(data.Forward(false), DType), Allowed(data.Forward(true), DType, (long)s.Side * s.Side * s.C));
     }
@@ -140,12 +143,13 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         KernelBuffer dy = work.Input("dy", data.Dy, DType, s.K, s.StrideY), w = Weights(work, s, data);
         KernelBuffer flipped = work.Output("flipped weights", (long)s.C * s.Side * s.Side, padded, DType), dx = work.Output("dx", (long)s.N * s.H * s.W, s.C, DType, s.StrideX);
         KernelBuffer? addend = s.Residual ? work.Input("addend", data.ResidualX, DType, s.C, s.StrideResidual) : null;
-        KernelBuffer? workspace = work.Workspace(plan);
+        KernelBuffer? workspace = work.Workspace(plan), tickets = work.Tickets(plan);
         work.Run(flip, () => ConvKernels.EnqueueFlip(flip, w.Address, flipped.Address));
         work.Run(plan, () => ConvKernels.Enqueue(plan, new ConvArguments(dy.Address, flipped.Address, dx.Address)
         {
             Residual = addend?.Address ?? 0,
             Workspace = workspace?.Address ?? 0,
+            Tickets = tickets?.Address ?? 0,
         }));
         work.Expect(flipped, data.Flipped(padded), Tolerances.Exact);
         work.Expect(dx, Reference(data.InputGradient(false), DType), Allowed(data.InputGradient(true), DType, (long)s.Side * s.Side * s.K * (s.Upsample ? 4 : 1)));

@@ -40,11 +40,13 @@ internal sealed class CudaExecutable : ICudaExecutable
         try
         {
             _context.Enter();
-            _arena = _context.Allocate(Math.Max(plan.ArenaBytes, 256), "the values of one run");
+            long tickets = LaunchRule.RoundUp(Math.Max(plan.ArenaBytes, 256), 256), ticketBytes = StepBuilder.TicketBytes(_context.Limits);
+            _arena = _context.Allocate(tickets + ticketBytes, "the values of one run");
+            _context.Upload<byte>(new byte[ticketBytes], _arena.Address + (ulong)tickets);
             for (int i = 0; i < _steps.Length; i++)
             {
                 PlanStep step = plan.Steps[i];
-                var builder = new StepBuilder(step.Node, _context.Limits, At, parameters, _arena.Address + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes) { Cudnn = _context.Cudnn };
+                var builder = new StepBuilder(step.Node, _context.Limits, At, parameters, _arena.Address + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes, _arena.Address + (ulong)tickets) { Cudnn = _context.Cudnn };
                 try
                 {
                     CudaSteps.Build(builder);

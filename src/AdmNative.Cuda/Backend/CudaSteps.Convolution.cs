@@ -27,6 +27,7 @@ internal static partial class CudaSteps
             Bias = b.Has(2) ? b.Vector(2) : 0,
             Residual = addend.Address,
             Workspace = b.Scratch(plan.WorkspaceBytes),
+            Tickets = b.Tickets(plan.TicketBytes),
         }));
     }
 
@@ -48,6 +49,7 @@ internal static partial class CudaSteps
         {
             Residual = addend.Address,
             Workspace = b.Scratch(plan.WorkspaceBytes),
+            Tickets = b.Tickets(plan.TicketBytes),
         }));
     }
 

@@ -47,7 +47,7 @@ internal sealed class StepBuilder
 
     private readonly Func<Node, Operand> _at;
     private readonly CudaParameters? _parameters;
-    private readonly ulong _workspace;
+    private readonly ulong _workspace, _tickets;
     private readonly long _workspaceBytes;
     private readonly Dictionary<(Node Node, KernelDType Type, bool Padded), Operand> _converted = [];
     private Operand? _result;
@@ -55,27 +55,27 @@ internal sealed class StepBuilder
 
     /// <summary>To measure.</summary>
     public StepBuilder(Node node, in DeviceLimits limits, Func<Node, KernelDType> storedAs)
-        : this(node, limits, StandIn, long.MaxValue, n => new Operand(StandIn + ((ulong)(n.Id + 2) << 40), n.Shape.Last, n.Shape, storedAs(n)))
+        : this(node, limits, StandIn, long.MaxValue, StandIn, n => new Operand(StandIn + ((ulong)(n.Id + 2) << 40), n.Shape.Last, n.Shape, storedAs(n)))
     {
     }
 
     /// <summary>To load; without parameters, to see what would be launched.</summary>
-    public StepBuilder(Node node, in DeviceLimits limits, Func<Node, Operand> at, CudaParameters? parameters, ulong workspace, long workspaceBytes)
-        : this(node, limits, workspace, workspaceBytes, at)
+    public StepBuilder(Node node, in DeviceLimits limits, Func<Node, Operand> at, CudaParameters? parameters, ulong workspace, long workspaceBytes, ulong tickets)
+        : this(node, limits, workspace, workspaceBytes, tickets, at)
     {
         _parameters = parameters;
     }
 
-    private StepBuilder(Node node, in DeviceLimits limits, ulong workspace, long workspaceBytes, Func<Node, Operand> at)
+    private StepBuilder(Node node, in DeviceLimits limits, ulong workspace, long workspaceBytes, ulong tickets, Func<Node, Operand> at)
     {
-        (Node, Limits, _workspace, _workspaceBytes, _at) = (node, limits, workspace, workspaceBytes, at);
+        (Node, Limits, _workspace, _workspaceBytes, _tickets, _at) = (node, limits, workspace, workspaceBytes, tickets, at);
         Type = StoredTypes.Computes(node, n => at(n).Type);
     }
 
     /// <summary>A step of a plan over stand-in addresses, to see what it would launch.</summary>
     public static StepBuilder Of(Plan plan, PlanStep step, in DeviceLimits limits, CudnnSession? cudnn)
     {
-        return new StepBuilder(step.Node, limits, At, null, StandIn + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes) { Cudnn = cudnn };
+        return new StepBuilder(step.Node, limits, At, null, StandIn + (ulong)step.WorkspaceOffsetBytes, step.WorkspaceBytes, StandIn) { Cudnn = cudnn };
 
         Operand At(Node node)
         {
@@ -169,6 +169,14 @@ internal sealed class StepBuilder
             : Array.TrueForAll(nodes, n => n.Kind == NodeKind.Parameter) ? _parameters.Stack(nodes, form, type)
             : throw new NotSupportedException($"{Node.Op!.Name} with weights that are computed, not loaded, has no kernel yet; node: {Node}");
     }
+
+    /// <summary>Bytes of the tickets of an executable: depths are only cut where tiles are fewer than two per multiprocessor.</summary>
+    public static long TicketBytes(in DeviceLimits limits) => LaunchRule.RoundUp(8L * limits.SmCount, 256);
+
+    /// <summary>Words that are zero between launches, shared by all steps; 0 for no bytes.</summary>
+    public ulong Tickets(long bytes) => bytes == 0 ? 0
+        : bytes <= TicketBytes(Limits) ? _tickets
+        : throw new InvalidOperationException($"{Node} takes {bytes} bytes of tickets, of {TicketBytes(Limits)}");
 
     /// <summary>Scratch memory, 256-byte aligned, for this step only; 0 for no bytes.</summary>
     public ulong Scratch(long bytes)

@@ -19,6 +19,9 @@ public readonly record struct ConvArguments(ulong X, ulong Weights, ulong Y)
 
     /// <summary>WorkspaceBytes of the plan, 256-byte aligned.</summary>
     public ulong Workspace { get; init; }
+
+    /// <summary>TicketBytes of the plan, all zero; zero again when the launch has ended. Launches that may run at the same time must not share them.</summary>
+    public ulong Tickets { get; init; }
 }
 
 /// <summary>Addresses of a weight gradient.</summary>
@@ -34,7 +37,7 @@ public readonly record struct ConvGradientArguments(ulong X, ulong Dy, ulong Dw,
 /// </summary>
 /// <remarks>
 /// Tiles of 128 in general; tiles of 64 for fewer than 8192 rows or at most 64 channels. Where tiles are fewer than two per multiprocessor, the
-/// depth is cut into so many slices that there are two, of at least 256 deep, at most 16. The count of stages is what lets two blocks of 128
+/// depth is cut into so many slices that there are two, of at least 256 deep, at most 16; the last block of a tile adds them in order. The count of stages is what lets two blocks of 128
 /// share a multiprocessor.
 /// </remarks>
 public static partial class ConvKernels
@@ -84,12 +87,12 @@ public static partial class ConvKernels
         return new(shape, dtype, [new($"conv_flip_{dtype.Suffix()}", Linear(Op, blocks, 256, 0, limits), traffic)]);
     }
 
-    /// <summary>The launches of a plan.</summary>
+    /// <summary>The launch of a plan.</summary>
     /// <exception cref="ArgumentException">A clause does not hold; the message names it.</exception>
     public static IReadOnlyList<KernelLaunch> Enqueue(ConvPlan plan, in ConvArguments a)
     {
         ArgumentNullException.ThrowIfNull(plan);
-        (ConvShape s, ConvGeometry g, bool sliced) = (plan.Shape, plan.Geometry, plan.Launches.Count == 2);
+        (ConvShape s, ConvGeometry g) = (plan.Shape, plan.Geometry);
         foreach ((string name, ulong address) in (ReadOnlySpan<(string, ulong)>)[("x", a.X), ("weights", a.Weights), ("y", a.Y)])
         {
             Require(address != 0 && address % 16 == 0, Op, $"{name} must be 16-byte aligned, not {address}");
@@ -102,17 +105,19 @@ public static partial class ConvKernels
         Require(a.X != a.Y && a.X != a.Weights && a.Y != a.Weights, Op, $"y must be neither x nor the weights");
         Require(plan.HasStatistics == (a.Statistics != 0) && a.Statistics % 16 == 0, Op, $"statistics must be given, 16-byte aligned, when the plan has them, else not");
         CheckWorkspace(Op, plan, a.Workspace);
+        Require((plan.TicketBytes > 0) == (a.Tickets != 0) && a.Tickets % 4 == 0, Op, $"tickets must be given, 4-byte aligned, when the plan has several slices, else not");
         (long ldx, long ldy, long ldr) = Strides(s, plan.DType, plan.Pass);
         (uint magicP, uint shiftP) = ConvGeometry.Magic((long)g.RowsH * g.RowsW);
         (uint magicW, uint shiftW) = ConvGeometry.Magic(g.RowsW);
-        var product = KernelLaunch.Of(plan.Launches[0], new ConvParams
+        return [KernelLaunch.Of(plan.Launches[0], new ConvParams
         {
             X = a.X,
             Weights = a.Weights,
-            Bias = sliced ? 0 : a.Bias,
-            Residual = sliced ? 0 : a.Residual,
-            Y = sliced ? 0 : a.Y,
-            Partial = sliced ? a.Workspace : 0,
+            Bias = a.Bias,
+            Residual = a.Residual,
+            Y = a.Y,
+            Partial = a.Workspace,
+            Tickets = a.Tickets,
             Stats = a.Statistics,
             Ldx = ldx,
             Ldr = ldr,
@@ -135,18 +140,6 @@ public static partial class ConvKernels
             ShiftW = shiftW,
             Taps0 = g.Packed(0),
             Taps1 = g.Packed(1),
-            Slices = plan.Slices,
-        });
-        return !sliced ? [product] : [product, KernelLaunch.Of(plan.Launches[1], new ConvReduceParams
-        {
-            Partial = a.Workspace,
-            Bias = a.Bias,
-            Residual = a.Residual,
-            Y = a.Y,
-            Ldr = ldr,
-            Ldy = ldy,
-            M = (int)g.Pixels,
-            K = g.K,
             Slices = plan.Slices,
         })];
     }
@@ -208,12 +201,8 @@ public static partial class ConvKernels
             return new(shape, dtype, pass, g, chosen, 1, statistics, [new(entry, launch, operands + bias + sums + result, mma)], 0);
         }
 
-        Require(g.Pixels * padded / 4 < MostIndices, Op, $"sums of slices are limited to 2^33 - 4096 elements each, not {g.Pixels * padded}");
-        LaunchShape reduce = Linear(Op, CeilDiv(g.Pixels * padded / 4, 256), 256, 0, limits);
-        long reduceTraffic = partial + (shape.Bias ? g.Pixels * g.K * 4 : 0) + result;
-        return new(
-            shape, dtype, pass, g, chosen, count, false, [new(entry, launch, operands + partial, mma), new($"conv_reduce_{dtype.Suffix()}", reduce, reduceTraffic)],
-            RoundUp(partial, 256));
+        long tickets = 4L * tiles * count, biasOfRows = shape.Bias ? g.Pixels * g.K * 4 : 0;
+        return new(shape, dtype, pass, g, chosen, count, false, [new(entry, launch, operands + (2 * partial) + tickets + biasOfRows + result, mma)], RoundUp(partial, 256));
     }
 
     private static (long X, long Y, long Residual) Strides(ConvShape s, KernelDType dtype, ConvPass pass)

@@ -61,7 +61,7 @@ public enum ConvPass
     InputGradient,
 }
 
-/// <summary>A planned convolution or input gradient: one launch, or two when the depth of the product is cut into slices.</summary>
+/// <summary>A planned convolution or input gradient: one launch, whose blocks may each have a slice of the depth of the product.</summary>
 public sealed record ConvPlan : KernelPlan
 {
     internal ConvPlan(ConvShape shape, KernelDType dtype, ConvPass pass, ConvGeometry geometry, int tile, int slices, bool statistics, IReadOnlyList<PlannedLaunch> launches, long workspaceBytes)
@@ -84,6 +84,9 @@ public sealed record ConvPlan : KernelPlan
 
     /// <summary>Slices of the depth.</summary>
     public int Slices { get; }
+
+    /// <summary>Bytes of the tickets, a u32 per tile, by which the last slice of a tile knows that it is; 0 with one slice.</summary>
+    public long TicketBytes => Slices > 1 ? 4 * (Launches[0].Shape.GridX / Slices) : 0;
 
     /// <summary>Sums for a following group norm are stored.</summary>
     public bool HasStatistics { get; }

@@ -86,7 +86,7 @@ public sealed class ConvKernelsTests
         {
             ConvPlan small = ConvKernels.Plan(new(n, size, size, c, k), KernelDType.F16, DeviceLimits.Sm80);
             Assert.True(small.Slices is > 1 and <= 16 && small.Launches[0].Shape.GridX >= 2 * 108, $"{size}x{size}: {small.Slices} slices, {small.Launches[0].Shape.GridX} blocks");
-            Assert.Equal(["conv_igemm_64_s3_f16", "conv_reduce_f16"], small.Launches.Select(l => l.Entry));
+            Assert.Equal(["conv_igemm_64_s3_f16"], small.Launches.Select(l => l.Entry));
         }
     }
 
@@ -168,13 +168,13 @@ public sealed class ConvKernelsTests
     public void Addresses_are_checked_before_a_launch()
     {
         ConvPlan plan = ConvKernels.Plan(new(1, 8, 8, 512, 64) { Residual = true }, KernelDType.F16, DeviceLimits.Sm80);
-        var good = new ConvArguments(256, 1 << 20, 2 << 20) { Bias = 16, Residual = 2 << 20, Workspace = 3 << 20 };
-        Assert.Equal(2, ConvKernels.Enqueue(plan, good).Count);
+        var good = new ConvArguments(256, 1 << 20, 2 << 20) { Bias = 16, Residual = 2 << 20, Workspace = 3 << 20, Tickets = 4 << 20 };
+        Assert.Single(ConvKernels.Enqueue(plan, good));
         foreach ((ConvArguments bad, string clause) in new[]
         {
             (good with { X = 264 }, "x must be 16-byte aligned"), (good with { Y = 0 }, "y must be 16-byte aligned"), (good with { Y = 256 }, "y must be neither x nor the weights"),
             (good with { Bias = 0 }, "bias must be given"), (good with { Bias = 4 }, "bias must be 16-byte aligned"), (good with { Residual = 0 }, "residual must be given"),
-            (good with { Workspace = 128 }, "workspace"), (good with { Statistics = 256 }, "statistics"),
+            (good with { Workspace = 128 }, "workspace"), (good with { Tickets = 0 }, "tickets must be given"), (good with { Tickets = 2 }, "tickets must be given"), (good with { Statistics = 256 }, "statistics"),
         })
         {
             Assert.Contains(clause, Assert.Throws<ArgumentException>(() => ConvKernels.Enqueue(plan, bad)).Message, StringComparison.Ordinal);
@@ -236,7 +236,8 @@ public sealed class ConvKernelsTests
         int depth = plan.DType != KernelDType.F32 && plan.Tile == 64 ? 64 : 32;
         int most = Enumerable.Range(0, g.Phases).Max(g.TapsOf) * ((g.C + depth - 1) / depth), each = (most + plan.Slices - 1) / plan.Slices;
         Assert.True(plan.Slices * each >= most && (plan.Slices - 1) * each < most, "slices cover the depth, none is empty");
-        Assert.Equal(plan.Slices > 1 ? 2 : 1, plan.Launches.Count);
+        Assert.Single(plan.Launches);
+        Assert.Equal(plan.Slices > 1 ? 4 * plan.Launches[0].Shape.GridX / plan.Slices : 0, plan.TicketBytes);
         Assert.Equal(plan.Slices * g.TilesM(plan.Tile, false) * ((g.K + plan.Tile - 1) / plan.Tile), plan.Launches[0].Shape.GridX);
         Assert.True(g.TilesM(plan.Tile, false) * plan.Tile >= g.Pixels);
     }

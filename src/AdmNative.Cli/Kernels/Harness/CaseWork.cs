@@ -28,6 +28,9 @@ internal sealed record LaunchGates
     /// <summary>Special-function results of the launch.</summary>
     public long? SpecialFunctions { get; init; }
 
+    /// <summary>Atomic instructions times lanes: tickets.</summary>
+    public long Atomics { get; init; }
+
     /// <summary>Arrivals of warps at barriers, exactly.</summary>
     public long? Barriers { get; init; }
 
@@ -93,6 +96,19 @@ internal sealed class CaseWork
     /// <summary>Scratch memory of a plan; null when it wants none.</summary>
     public KernelBuffer? Workspace(KernelPlan plan) =>
         plan.WorkspaceBytes == 0 ? null : Add(new KernelBuffer("workspace", KernelDType.F32, 1, 0, 0, null, plan.WorkspaceBytes));
+
+    /// <summary>The tickets of a convolution, zeros that the kernels leave as zeros; null when it has none.</summary>
+    public KernelBuffer? Tickets(ConvPlan plan)
+    {
+        if (plan.TicketBytes == 0)
+        {
+            return null;
+        }
+
+        KernelBuffer tickets = Input("tickets", new byte[plan.TicketBytes]);
+        ExpectBytes(tickets, bytes => bytes.AsSpan().ContainsAnyExcept((byte)0) ? "a ticket is not zero again" : null);
+        return tickets;
+    }
 
     /// <summary>Adds launches; <paramref name="enqueue"/> is called when the buffers have addresses.</summary>
     public void Run(KernelPlan plan, Func<IReadOnlyList<KernelLaunch>> enqueue) => _stages.Add((plan, enqueue));

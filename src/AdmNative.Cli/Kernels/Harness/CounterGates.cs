@@ -27,7 +27,7 @@ internal static class CounterGates
         yield return new GateResult(
             "mma instructions off", entry, Math.Abs(c.MmaInstructions - run.Planned.MmaInstructions), 0,
             $"{c.MmaInstructions}, planned {run.Planned.MmaInstructions}");
-        yield return new GateResult("atomics", entry, c.Atomics, 0);
+        yield return new GateResult("atomics", entry, c.Atomics, gates.Atomics);
         if (gates.SpecialFunctions is { } special)
         {
             yield return new GateResult("special functions", entry, c.SpecialFunctionLanes, special);

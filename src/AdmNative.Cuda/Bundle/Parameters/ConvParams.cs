@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace AdmNative.Cuda;
 
 /// <summary>ConvParams of kernels/common/conv.cuh.</summary>
-[StructLayout(LayoutKind.Explicit, Size = 160)]
+[StructLayout(LayoutKind.Explicit, Size = 168)]
 internal struct ConvParams
 {
     [FieldOffset(0)] public ulong X;
@@ -12,30 +12,31 @@ internal struct ConvParams
     [FieldOffset(24)] public ulong Residual;
     [FieldOffset(32)] public ulong Y;
     [FieldOffset(40)] public ulong Partial;
-    [FieldOffset(48)] public ulong Stats;
-    [FieldOffset(56)] public long Ldx;
-    [FieldOffset(64)] public long Ldr;
-    [FieldOffset(72)] public long Ldy;
-    [FieldOffset(80)] public int N;
-    [FieldOffset(84)] public int H;
-    [FieldOffset(88)] public int W;
-    [FieldOffset(92)] public int C;
-    [FieldOffset(96)] public int K;
-    [FieldOffset(100)] public int Ho;
-    [FieldOffset(104)] public int Wo;
-    [FieldOffset(108)] public int Side;
-    [FieldOffset(112)] public int Stride;
-    [FieldOffset(116)] public int Spread;
-    [FieldOffset(120)] public int RowsH;
-    [FieldOffset(124)] public int RowsW;
-    [FieldOffset(128)] public uint MagicP;
-    [FieldOffset(132)] public uint ShiftP;
-    [FieldOffset(136)] public uint MagicW;
-    [FieldOffset(140)] public uint ShiftW;
-    [FieldOffset(144)] public uint Taps0;
-    [FieldOffset(148)] public uint Taps1;
-    [FieldOffset(152)] public int Slices;
-    [FieldOffset(156)] public int Reserved;
+    [FieldOffset(48)] public ulong Tickets;
+    [FieldOffset(56)] public ulong Stats;
+    [FieldOffset(64)] public long Ldx;
+    [FieldOffset(72)] public long Ldr;
+    [FieldOffset(80)] public long Ldy;
+    [FieldOffset(88)] public int N;
+    [FieldOffset(92)] public int H;
+    [FieldOffset(96)] public int W;
+    [FieldOffset(100)] public int C;
+    [FieldOffset(104)] public int K;
+    [FieldOffset(108)] public int Ho;
+    [FieldOffset(112)] public int Wo;
+    [FieldOffset(116)] public int Side;
+    [FieldOffset(120)] public int Stride;
+    [FieldOffset(124)] public int Spread;
+    [FieldOffset(128)] public int RowsH;
+    [FieldOffset(132)] public int RowsW;
+    [FieldOffset(136)] public uint MagicP;
+    [FieldOffset(140)] public uint ShiftP;
+    [FieldOffset(144)] public uint MagicW;
+    [FieldOffset(148)] public uint ShiftW;
+    [FieldOffset(152)] public uint Taps0;
+    [FieldOffset(156)] public uint Taps1;
+    [FieldOffset(160)] public int Slices;
+    [FieldOffset(164)] public int Reserved;
 }
 
 /// <summary>ConvGradParams of kernels/common/conv_wgrad.cuh.</summary>
