@@ -24,7 +24,11 @@ internal sealed class DeviceMemory(ICudaDriver driver, nint stream) : IDisposabl
     public ulong Put<T>(T[] values) where T : unmanaged
     {
         ulong address = New(values.Length * (long)System.Runtime.CompilerServices.Unsafe.SizeOf<T>());
-        driver.CopyToDevice<T>(values, address, stream);
+        if (address != 0)
+        {
+            driver.CopyToDevice<T>(values, address, stream);
+        }
+
         return address;
     }
 

@@ -116,6 +116,7 @@ internal sealed class Kernels : IDisposable
         {
             Bias = memory.Put(bias),
             Workspace = memory.New(plan.WorkspaceBytes),
+            Tickets = memory.Put(new byte[plan.TicketBytes]), // zeros, and zeros again behind the launch
         };
         library.Launch(ConvKernels.Enqueue(plan, arguments), stream);
         Half[] y = memory.Get<Half>(arguments.Y, (int)shape.ResultPixels * k);

@@ -65,6 +65,10 @@ public sealed class OpCaseTests(CheckedDevice device) : IClassFixture<CheckedDev
             ],
             nameof(Conv2dWeightGrad) => [new(new Conv2dWeightGrad(1, 1, 1, [12, 8, 3, 3]), [TensorType.F32([1, 24, 24, 8]), TensorType.F32([1, 24, 24, 12])])],
             nameof(Linear) => [new(new Linear(), [TensorType.F32([9, 24]), TensorType.F32([16, 24]), TensorType.F32([16]), TensorType.F32([9, 16])])],
+            nameof(StackedLinear) => // more rows than the kernels for few take, in slices of the depth
+            [
+                new(new StackedLinear(), [TensorType.F32([65, 512]), TensorType.F32([8, 512]), TensorType.F32([8]), TensorType.F32([4, 512]), TensorType.F32([4])]),
+            ],
             nameof(LinearInputGrad) => [new(new LinearInputGrad(), [TensorType.F32([9, 600]), TensorType.F32([600, 24]), TensorType.F32([9, 24])])],
             nameof(LinearWeightGrad) => [new(new LinearWeightGrad([12, 8]), [TensorType.F32([600, 8]), TensorType.F32([600, 12])])],
             _ => [],
