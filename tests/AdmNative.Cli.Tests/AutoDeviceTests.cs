@@ -34,6 +34,10 @@ public sealed class AutoDeviceTests
         Assert.StartsWith("convolutions: our kernels; no cuDNN: ", lines[1], StringComparison.Ordinal);
         Assert.Contains("libnosuchcudnn.so.9: ", lines[1], StringComparison.Ordinal);
 
+        (code, error) = Run(library, [.. run, "--device", "cuda:1"]);
+        Assert.True(code == ExitCode.DeviceUnavailable, error);
+        Assert.Contains("--device cuda:1: there is no device 1: the driver knows 1. Without one, use --device cpu.", error, StringComparison.Ordinal);
+
         (code, error) = Run(library, [.. run, "--device", "cuda", "--conv", "cudnn"]);
         Assert.True(code == ExitCode.DeviceUnavailable, error);
         Assert.Contains("--conv cudnn: convolutions by cuDNN were asked for: no cuDNN: ", error, StringComparison.Ordinal);

@@ -34,7 +34,7 @@ internal sealed class CudaContext : CuObject
         Ok(driver.DeviceGetCount(out int count));
         if (ordinal < 0 || ordinal >= count)
         {
-            throw new GpuUnavailableException(GpuUnavailableReason.NoDevice, $"there is no device {ordinal}: the driver knows {count}");
+            throw new GpuUnavailableException(GpuUnavailableReason.NoDevice, $"there is no device {ordinal}: the driver knows {count}.");
         }
 
         Ok(driver.DeviceGet(out int device, ordinal));
@@ -45,7 +45,7 @@ internal sealed class CudaContext : CuObject
         Description = driver.Description.Contains(name, StringComparison.Ordinal) ? driver.Description : $"{name} (sm_{major}{minor}), {driver.Description}";
         if (major < 8)
         {
-            throw new GpuUnavailableException(GpuUnavailableReason.DeviceTooOld, $"{name} is sm_{major}{minor}; the kernels need sm_80 or newer");
+            throw new GpuUnavailableException(GpuUnavailableReason.DeviceTooOld, $"{name} is sm_{major}{minor}; the kernels need sm_80 or newer.");
         }
 
         Limits = DeviceLimits.Of(driver, device);

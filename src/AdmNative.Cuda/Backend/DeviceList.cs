@@ -10,17 +10,9 @@ internal static class DeviceList
     /// <exception cref="CudaException">The driver refused.</exception>
     public static string Of(ICudaDriver driver)
     {
-        void Ok(CudaStatus status, string call)
-        {
-            if (status != CudaStatus.Success)
-            {
-                throw new CudaException(status, call, CudaException.Explain(driver, status));
-            }
-        }
-
-        Ok(driver.Init(), "cuInit");
-        Ok(driver.DriverGetVersion(out int version), "cuDriverGetVersion");
-        Ok(driver.DeviceGetCount(out int count), "cuDeviceGetCount");
+        driver.Check(driver.Init(), "cuInit");
+        driver.Check(driver.DriverGetVersion(out int version), "cuDriverGetVersion");
+        driver.Check(driver.DeviceGetCount(out int count), "cuDeviceGetCount");
         var text = new StringBuilder($"{driver.Description}, PTX {PtxVersion.OfDriver(version)} or older");
         foreach (string file in KernelBundle.Default.Overridden)
         {
@@ -31,13 +23,13 @@ internal static class DeviceList
         {
             int Ask(CudaDeviceAttribute attribute, int device)
             {
-                Ok(driver.DeviceGetAttribute(out int value, attribute, device), $"cuDeviceGetAttribute({attribute})");
+                driver.Check(driver.DeviceGetAttribute(out int value, attribute, device), $"cuDeviceGetAttribute({attribute})");
                 return value;
             }
 
-            Ok(driver.DeviceGet(out int device, i), "cuDeviceGet");
-            Ok(driver.DeviceGetName(out string name, device), "cuDeviceGetName");
-            Ok(driver.DeviceTotalMem(out ulong bytes, device), "cuDeviceTotalMem");
+            driver.Check(driver.DeviceGet(out int device, i), "cuDeviceGet");
+            driver.Check(driver.DeviceGetName(out string name, device), "cuDeviceGetName");
+            driver.Check(driver.DeviceTotalMem(out ulong bytes, device), "cuDeviceTotalMem");
             int sm = (10 * Ask(CudaDeviceAttribute.ComputeCapabilityMajor, device)) + Ask(CudaDeviceAttribute.ComputeCapabilityMinor, device);
             text.Append(
                 CultureInfo.InvariantCulture,

@@ -75,8 +75,8 @@ public sealed partial class CudaBackendTests
     {
         string[] calls =
         [
-            "cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuStreamCreate",
-            "cuMemAlloc_v2", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuModuleLoadDataEx", "cuModuleGetFunction", "cuEventCreate",
+            "cuInit", "cuDriverGetVersion", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuStreamCreate",
+            "cuMemAlloc_v2", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuMemcpyDtoDAsync_v2", "cuModuleLoadDataEx", "cuModuleGetFunction", "cuEventCreate",
             "cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuLaunchKernel", "cuGraphLaunch", "cuStreamSynchronize", "cuEventRecord",
             "cuEventSynchronize", "cuEventElapsedTime",
         ];
@@ -317,12 +317,35 @@ public sealed partial class CudaBackendTests
     }
 
     [FakeCudaFact]
+    public void A_device_is_opened_by_its_number_and_given_back()
+    {
+        ICudaDriver driver = FakeCuda.Fresh();
+        FakeCuda.Machine(12040, 2);
+        using CudaBackend first = CudaBackend.Create(driver), second = CudaBackend.Create(driver, new CudaOptions { Device = 1 });
+        Assert.StartsWith("Stand-in 80 (sm_80)", first.Description, StringComparison.Ordinal);
+        Assert.StartsWith("Stand-in 80 no. 1 (sm_80)", second.Description, StringComparison.Ordinal);
+        using (IParameters parameters = second.LoadParameters(s_graph.Parameters, new Ones()))
+        {
+            Assert.Throws<ArgumentException>(() => first.Load(first.Plan(s_graph), parameters));
+        }
+
+        first.Dispose();
+        second.Dispose();
+        Assert.Equal((0, 0, 0), (FakeCuda.Live, first.LeakedHandles, second.LeakedHandles));
+        foreach (int beyond in new[] { 2, -1 })
+        {
+            GpuUnavailableException none = Assert.Throws<GpuUnavailableException>(() => CudaBackend.Create(driver, new CudaOptions { Device = beyond }));
+            Assert.Equal((GpuUnavailableReason.NoDevice, $"there is no device {beyond}: the driver knows 2."), (none.Reason, none.Message));
+        }
+    }
+
+    [FakeCudaFact]
     public void A_machine_describes_itself_and_what_it_lacks()
     {
         FakeCuda.Fresh();
         FakeCuda.Machine(12060, 2);
         Assert.Equal(
-            "CUDA driver 12.6, PTX 8.5 or older\ncuda:0 Stand-in 80, sm_80, 108 multiprocessors, 20.0 GiB\ncuda:1 Stand-in 80, sm_80, 108 multiprocessors, 20.0 GiB",
+            "CUDA driver 12.6, PTX 8.5 or older\ncuda:0 Stand-in 80, sm_80, 108 multiprocessors, 20.0 GiB\ncuda:1 Stand-in 80 no. 1, sm_80, 108 multiprocessors, 20.0 GiB",
             CudaBackend.Describe());
         Assert.Equal(0, FakeCuda.Live);
         FakeCuda.Fail("cuDeviceTotalMem_v2", CudaStatus.InvalidValue);
@@ -447,7 +470,13 @@ public sealed partial class CudaBackendTests
         Node x = graph.Input("x", [1, 8, 8, 4]);
         Node h = graph.Conv2d(x, graph.Parameter("conv", [8, 4, 3, 3]), graph.Parameter("bias", [8]), null, 1, 1, 1);
         h = graph.GroupNorm(h, graph.Parameter("gamma", [8]), graph.Parameter("beta", [8]), null, groups: 2, silu: true);
-        graph.Output("y", graph.Silu(graph.Linear(h, graph.Parameter("linear", [8, 8]), graph.Parameter("linear.bias", [8]))));
+        h = graph.Silu(graph.Linear(h, graph.Parameter("linear", [8, 8]), graph.Parameter("linear.bias", [8])));
+
+        // Layers of one input, which are stacked: their weights are copied into one block.
+        Node row = graph.MeanSpatial(h);
+        Node a = graph.Linear(row, graph.Parameter("a", [8, 8]), graph.Parameter("a.bias", [8]));
+        Node b = graph.Linear(row, graph.Parameter("b", [8, 8]), graph.Parameter("b.bias", [8]));
+        graph.Output("y", graph.AddPerSample(graph.AddPerSample(h, a), b));
         return graph;
     }
 

@@ -5,7 +5,7 @@ using AdmNative.VirtualGpu;
 
 namespace AdmNative.Tests.Backend;
 
-/// <summary>Graphs that the cuda device has no kernel for: refused before anything runs, with the op, its shapes and what there is.</summary>
+/// <summary>Graphs that the cuda device has no kernel for, and weights it cannot hold: refused before anything runs, by name, with what there is.</summary>
 public sealed class RefusedTests
 {
     [Theory]
@@ -35,5 +35,33 @@ public sealed class RefusedTests
         Plan plan = backend.Plan(graph);
         string message = Assert.Throws<NotSupportedException>(() => backend.Load(plan, none)).Message;
         Assert.Contains("Linear with weights that are computed, not loaded, has no kernel", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_weight_beyond_f16_is_refused_by_name_and_bf16_takes_it()
+    {
+        var graph = new Graph();
+        Node h = graph.Input("x", [1, 4, 4, 8]);
+        foreach (string name in new[] { "first", "last" }) // the last is the network's head, which stays f32
+        {
+            h = graph.Plus(h, graph.Silu(graph.Conv2d(h, graph.Parameter(name, [8, 8, 3, 3]), padH: 1, padW: 1)));
+        }
+
+        graph.Output("y", h);
+        Dictionary<string, HostArray<double>> weights = Numbers.Parameters(graph, 3);
+        weights["first"].Data[7] = -70000;
+        weights["last"].Data[7] = 70000;
+        using var driver = new VirtualDriver();
+        void Load(KernelDType precision)
+        {
+            using CudaBackend backend = CudaBackend.Create(driver, new CudaOptions { Precision = precision });
+            using IParameters parameters = backend.LoadParameters(graph.Parameters, new NumberSource(weights));
+            backend.Load(backend.Plan(graph), parameters).Dispose();
+        }
+
+        string message = Assert.Throws<CheckpointException>(() => Load(KernelDType.F16)).Message;
+        Assert.Equal("parameter first holds -70000, beyond f16 (65504); compute in bf16 or f32", message);
+        Load(KernelDType.BF16);
+        Load(KernelDType.F32);
     }
 }

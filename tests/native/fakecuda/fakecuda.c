@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,9 +18,10 @@ struct counter { const char *name; long calls, fail_at; CUresult status; };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct counter counters[96];
 static struct object *objects;
-static int version = 12040, devices = 1, retained;
+enum { MOST_DEVICES = 8 };
+static int version = 12040, devices = 1, retained, held[MOST_DEVICES]; // primary contexts, in all and by device
 static CUresult poison;
-static struct object *primary;
+static struct object *primary[MOST_DEVICES];
 static _Thread_local struct object *current;
 static struct { unsigned shape[7]; void *stream; size_t bytes; unsigned char block[512]; } launch;
 
@@ -95,7 +97,9 @@ static struct object *holder(uintptr_t address, size_t bytes, enum kind kind) {
 void fake_reset(void) {
     while (objects) destroy(objects, objects->kind);
     for (int i = 0; counters[i].name; i++) counters[i].calls = counters[i].fail_at = 0;
-    version = 12040, devices = 1, retained = 0, poison = SUCCESS, primary = NULL, current = NULL;
+    version = 12040, devices = 1, retained = 0, poison = SUCCESS, current = NULL;
+    memset(held, 0, sizeof held);
+    memset(primary, 0, sizeof primary);
     memset(&launch, 0, sizeof launch);
 }
 
@@ -155,7 +159,7 @@ CUresult cuDeviceGet(int *device, int ordinal) { ENTER(); NEED(ordinal >= 0 && o
 CUresult cuDeviceGetName(char *name, int length, int device) {
     ENTER();
     NEED(device >= 0 && device < devices && length > 0, INVALID_DEVICE);
-    strncpy(name, "Stand-in 80", (size_t)length);
+    snprintf(name, (size_t)length, device ? "Stand-in 80 no. %d" : "Stand-in 80", device);
     return SUCCESS;
 }
 
@@ -177,19 +181,21 @@ CUresult cuDeviceTotalMem_v2(size_t *bytes, int device) { ENTER(); NEED(device <
 
 CUresult cuDevicePrimaryCtxRetain(void **context, int device) {
     ENTER();
-    NEED(device < devices, INVALID_DEVICE);
-    if (!retained++) primary = create(CONTEXT, NULL, 0);
-    *context = primary;
+    NEED(device >= 0 && device < devices && device < MOST_DEVICES, INVALID_DEVICE);
+    if (!held[device]++) primary[device] = create(CONTEXT, NULL, 0);
+    retained++;
+    *context = primary[device];
     return SUCCESS;
 }
 
 CUresult cuDevicePrimaryCtxRelease_v2(int device) {
     ENTER();
-    NEED(device < devices && retained > 0, 201);
-    if (--retained) return SUCCESS;
+    NEED(device >= 0 && device < devices && device < MOST_DEVICES && held[device] > 0, 201);
+    retained--;
+    if (--held[device]) return SUCCESS;
     for (; poison && objects; ) destroy(objects, objects->kind); // with a spoiled context goes what could not be given back
-    CUresult status = poison ? SUCCESS : destroy(primary, CONTEXT);
-    poison = SUCCESS, primary = NULL;
+    CUresult status = poison ? SUCCESS : destroy(primary[device], CONTEXT);
+    poison = SUCCESS, primary[device] = NULL;
     return status;
 }
 

@@ -37,7 +37,7 @@ internal sealed class DriverRunner : IDisposable
         Ok(driver.DeviceGetCount(out int count));
         if (ordinal >= count)
         {
-            throw new GpuUnavailableException(GpuUnavailableReason.NoDevice, $"there is no device {ordinal}: the driver knows {count}");
+            throw new GpuUnavailableException(GpuUnavailableReason.NoDevice, $"there is no device {ordinal}: the driver knows {count}.");
         }
 
         Ok(driver.DeviceGet(out _device, ordinal));

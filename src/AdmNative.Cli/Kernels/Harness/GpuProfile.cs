@@ -26,7 +26,7 @@ internal static class GpuProfile
         if (major < 8)
         {
             throw new GpuUnavailableException(
-                GpuUnavailableReason.DeviceTooOld, $"{name} is sm_{major}{minor}; the kernels need sm_80 or newer");
+                GpuUnavailableReason.DeviceTooOld, $"{name} is sm_{major}{minor}; the kernels need sm_80 or newer.");
         }
 
         DeviceProfile near = Near(major, minor);
