@@ -29,5 +29,5 @@ internal static class CommonFlags
     public static Flag<string?> Driver() => Flag.Text(
         "driver", DeviceGroup, Drivers.Installed, $"{Drivers.Installed}|{Drivers.ManagedCuda}", "How the cuda device calls its driver; managedcuda is an optional part of the program.");
 
-    public static Flag<int?> Threads() => Flag.Int("threads", DeviceGroup, 0, "Threads of the cpu device; 0 means all cores. Results do not depend on it.", min: 0, max: MaxThreads);
+    public static Flag<int?> Threads() => Flag.Int("threads", DeviceGroup, 0, "Threads of the cpu and the virtual device; 0 means all cores. Results do not depend on it.", min: 0, max: MaxThreads);
 }

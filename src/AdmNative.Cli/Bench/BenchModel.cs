@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using AdmNative.Core;
+using AdmNative.Cuda;
 using AdmNative.Diffusion;
 using AdmNative.VirtualGpu;
 using Newtonsoft.Json.Linq;
@@ -120,7 +121,10 @@ internal static class BenchModel
             }
         }
 
-        host.Out.WriteLine(Format($"peak memory {peak / 1e6:F0} MB (arena {main.Report.ArenaBytes / 1e6:F0} MB, weights {main.ParameterBytes / 1e6:F0} MB)"));
+        string parts = Format($"(arena {main.Report.ArenaBytes / 1e6:F0} MB, weights {main.ParameterBytes / 1e6:F0} MB)");
+        host.Out.WriteLine(backend is CudaBackend // whose memory is not this process's
+            ? Format($"device memory {(main.Report.ArenaBytes + main.ParameterBytes) / 1e6:F0} MB {parts}; peak memory of the process {peak / 1e6:F0} MB")
+            : Format($"peak memory {peak / 1e6:F0} MB {parts}"));
         host.Out.WriteLine();
         host.Out.Write(main.Report.ToString());
         if (main.Counts is CountedRun counts)

@@ -27,7 +27,7 @@ internal sealed class SamplingFlags
     private readonly Flag<double?> _eta = Flag.Real("eta", Sampling, 0, "Noise of DDIM: 0 none, 1 as ancestral sampling.");
     private readonly Flag<string?> _classes = Flag.Text("classes", Sampling, null, "3,7|0-9", "Classes to draw, in turn; without it they are drawn at random.");
     private readonly Flag<int?>? _perClass = Flag.Int("samples_per_class", Sampling, null, "So many of each class, class by class; sets num_samples.", min: 1);
-    private readonly Flag<ulong?> _seed = Flag.Seed("seed", Sampling, 0, "Seed of the noise. An image depends on seed and number only, not on the batch size.");
+    private readonly Flag<ulong?> _seed = Flag.Seed("seed", Sampling, 0, "Seed of the noise. An image depends on seed and number only, not on the batch size (on a GPU, up to rounding).");
     private readonly Flag<ulong?> _torchSeed = Flag.Seed("torch_seed", Sampling, null, "Draw labels and noise as PyTorch on a CPU does after manual_seed; then batch_size matters.");
     private readonly Flag<string?> _out = CommonFlags.Out("Folder, or .npz file, for the samples; default: OPENAI_LOGDIR, else the current folder.");
     private readonly Flag<string?> _grid = Flag.Text("grid", CommonFlags.OutputGroup, null, "file.png", "Also write one picture of all samples: a row per chosen class, else near-square.");
