@@ -12,6 +12,7 @@ internal static partial class CudaSteps
         AttentionForwardPlan plan = AttentionKernels.PlanForward(shape, b.Type, b.Limits);
         b.Add(AttentionKernels.EnqueueForward(plan, AttentionTensors.Packed(qkv.Address, y.Address, 0, shape, b.Type, op.NewOrder), b.Scratch(plan.WorkspaceBytes)));
     }
+
     /// <summary>
     /// (qkv, o, do). The backward kernels want the logarithm of every row's sum of weights, which the graph does not keep: the forward kernels make it
     /// once more, o to scratch. That is one launch and two products beside five. Where scores are stored the backward kernels make them anew themselves.

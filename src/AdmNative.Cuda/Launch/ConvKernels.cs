@@ -37,8 +37,8 @@ public readonly record struct ConvGradientArguments(ulong X, ulong Dy, ulong Dw,
 /// </summary>
 /// <remarks>
 /// Tiles of 128 in general; tiles of 64 for fewer than 8192 rows or at most 64 channels. Where tiles are fewer than two per multiprocessor, the
-/// depth is cut into so many slices that there are two, of at least 256 deep, at most 16; the last block of a tile adds them in order. The count of stages is what lets two blocks of 128
-/// share a multiprocessor.
+/// depth is cut into so many slices that there are two, of at least 256 deep, at most 16; the last block of a tile adds them in order. Rows are those
+/// of all samples, so sums differ between batch sizes. The count of stages is what lets two blocks of 128 share a multiprocessor.
 /// </remarks>
 public static partial class ConvKernels
 {

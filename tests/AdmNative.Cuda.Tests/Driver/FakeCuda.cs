@@ -75,7 +75,6 @@ internal static unsafe class FakeCuda
         }
     }
 
-
     private static nint Export(string name) => NativeLibrary.GetExport(s_library.Value, name);
 
     private static string? Missing(string program) =>
