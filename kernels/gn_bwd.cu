@@ -1,12 +1,13 @@
 // Gradient of y = resample(act(z)), z = a x + b (gn_fwd.cu), the two passes over the pixels. x, dy, dxIn, dx in T with row strides, the rest f32.
 //   dz = resample^T(dy) act'(z), z recomputed;  xhat = (x - mean) rstd
-//   partial: A_c = sum_p dz xhat, B_c = sum_p dz, per slice of pixels          (gn_grad.cu adds the slices and makes k1, k2, k3)
+//   partial: A_c = sum_p dz xhat, B_c = sum_p dz, per slice of pixels          (gn_grad.cu adds the slices and makes k1, k2, k3; with tickets the
+//            last block of a slab adds them, in gn_grad.cu's order, and that is all)
 //   apply:   dx = k1[n, c] dz + k2[n, g] x + k3[n, g] (+ dxIn)
 // resample^T: down2 gives each of 4 pixels dy / 4, up2 sums 4 pixels of dy. dx may be dxIn, and dy without resampling; not x.
 //
 // Four channels per thread whatever the type: a, b, k1, k2, k3 of eight would not fit into registers beside the loads.
 // Traffic, elements of b bytes, slabs counted over samples and slices, each of cs channels: partial N P C b + N P' C b + 12 slabs cs (a, b, mean)
-// + 4 slabs cs (rstd) + 8 slabs cs; apply 2 N P C b + N P' C b (+ N P C b for dxIn) + 20 slabs cs.
+// + 4 slabs cs (rstd) + 8 slabs cs (with tickets 8 slabs cs + 8 N C + 4 per block more); apply 2 N P C b + N P' C b (+ N P C b for dxIn) + 20 slabs cs.
 // Without ab it is folded from mean, rstd, gamma, beta (16 slabs cs for 8; 8 more with scale and shift); without k1 apply makes its factors from the sums,
 // 12 bytes (A, B, gamma; scale 4) for each channel of every group that a slab touches, 8 for each of those groups, 4 (scale 4) per slab and channel for 12.
 // Deterministic: a thread adds its pixels in ascending order, then the tree of sumRows. _narrow takes any C, stride and alignment, one
@@ -19,7 +20,7 @@
 //        dxIn, dx as x, k1 16-byte aligned.
 // launch gn_bwd_{partial,apply}_narrow_{f32,f16,bf16}(GnBackwardParams): block 256; grid x = N slabs slices; shared 0; as gn_bwd_partial, with cs at
 //        most 256 and no demands on alignment.
-// Budget: partial 64 registers, 14.3 KB of static shared memory; apply 64, 10 KB; no spills.
+// Budget: partial 64 registers, 16.1 KB of static shared memory; apply 64, 10 KB; no spills.
 #include "common/gn_backward.cuh"
 
 // Pixels a thread has in flight, 2 or 3 vectors of 16 (f32) or 8 bytes each; more would spill.
@@ -124,6 +125,7 @@ template <int V> __device__ __forceinline__ void makeFactors(Lanes<V, 512 / V>& 
 template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void gnBwdPartial(const GnBackwardParams& p) {
     __shared__ Lanes<2 * V, kThreads> slots;
     __shared__ Lanes<V, 512 / V> as, bs, means;
+    __shared__ float2 lanes[4][64];
     const Share s = shareOf<V>(p, false);
     const int act = ACT == kRuntime ? p.act : ACT, resample = RESAMPLE == kRuntime ? p.resample : RESAMPLE;
     if (act != kNone) stageAffine(as, bs, p, s);
@@ -153,6 +155,18 @@ template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void
     const int D = C / p.G;
     for (int c = threadIdx.x; c < s.channels; c += kThreads) to[c] = slots.template at<0, V>(c) * __ldg(p.rstd + groupAt(p, n, (s.c0 + c) / D));
     unstage<V, V>(to + p.C, slots, s.channels);
+
+    // add the slices
+    if (p.tickets == nullptr) return;   // the whole grid
+    u32* last = (u32*)means.f;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) *last = isLast(p.tickets + (i64)n * p.slabs + s.c0 / p.cs, (u32)p.slices);
+    __syncthreads();
+    if (!*last) return;
+    __threadfence();
+    float* sumsTo = p.sums + (i64)n * 2 * C + s.c0;
+    addSlices(p, n, s.c0, s.channels, lanes, [&](int c, float2 sum) { sumsTo[c] = sum.x, sumsTo[C + c] = sum.y; });
 }
 
 template <class T, int V, int ACT, int RESAMPLE> __device__ __forceinline__ void gnBwdApply(const GnBackwardParams& p) {

@@ -19,36 +19,19 @@ extern "C" __global__ void __launch_bounds__(256, 4) gn_bwd_finalize_f32(const _
     extern __shared__ float dynamicShared[];
     __shared__ float2 lanes[4][64], groups[64];
     const int n = (int)(blockIdx.x / (u32)p.slabs), c0 = (int)(blockIdx.x - n * p.slabs) * p.cs, channels = min(p.cs, p.C - c0);
-    const int D = p.C / p.G, groupCount = channels / D, column = threadIdx.x & 63, l = threadIdx.x >> 6, lane = threadIdx.x & 31;
+    const int D = p.C / p.G, groupCount = channels / D, lane = threadIdx.x & 31;
     float *as = dynamicShared, *bs = dynamicShared + p.cs;   // g' A, g' B
 
-    // slices, in four lanes
-    for (int c = column; c - column < channels; c += 64) {
-        float2 sum = make_float2(0.0f, 0.0f);
-        if (c < channels) {
-            const float* from = p.partial + (i64)n * p.slices * 2 * p.C + c0 + c;
-            for (int slice = l; slice < p.slices; slice += 4) {
-                sum.x += __ldg(from + (i64)slice * 2 * p.C);
-                sum.y += __ldg(from + ((i64)slice * 2 + 1) * p.C);
-            }
+    addSlices(p, n, c0, channels, lanes, [&](int c, float2 sum) {
+        if (p.k1) {
+            const float g = gammaOf(p, n, c0 + c);
+            as[c] = g * sum.x, bs[c] = g * sum.y;
+            p.k1[(i64)n * p.C + c0 + c] = __ldg(p.rstd + groupAt(p, n, (c0 + c) / D)) * g;
         }
-        lanes[l][column] = sum;
-        __syncthreads();
-        if (l == 0 && c < channels) {
-#pragma unroll
-            for (int i = 1; i < 4; i++) sum.x += lanes[i][column].x, sum.y += lanes[i][column].y;
-            if (p.k1) {
-                const float g = gammaOf(p, n, c0 + c);
-                as[c] = g * sum.x, bs[c] = g * sum.y;
-                p.k1[(i64)n * p.C + c0 + c] = __ldg(p.rstd + groupAt(p, n, (c0 + c) / D)) * g;
-            }
-            if (p.sums) p.sums[(i64)n * 2 * p.C + c0 + c] = sum.x, p.sums[((i64)n * 2 + 1) * p.C + c0 + c] = sum.y;
-            if (p.dscale) p.dscale[n * p.lddm + c0 + c] = fmaf(__ldg(p.gamma + c0 + c), sum.x, __ldg(p.beta + c0 + c) * sum.y);
-            if (p.dshift) p.dshift[n * p.lddm + c0 + c] = sum.y;
-        }
-        __syncthreads();
-    }
-
+        if (p.sums) p.sums[(i64)n * 2 * p.C + c0 + c] = sum.x, p.sums[((i64)n * 2 + 1) * p.C + c0 + c] = sum.y;
+        if (p.dscale) p.dscale[n * p.lddm + c0 + c] = fmaf(__ldg(p.gamma + c0 + c), sum.x, __ldg(p.beta + c0 + c) * sum.y);
+        if (p.dshift) p.dshift[n * p.lddm + c0 + c] = sum.y;
+    });
     if (p.k1 == nullptr) return;   // the whole grid: no factors are wanted
 
     // channels to groups, a warp each
@@ -76,6 +59,6 @@ extern "C" __global__ void __launch_bounds__(256, 4) gn_param_grad_f32(const __g
         dgamma = fmaf(one, __ldg(p.sums + (i64)n * 2 * p.C + c), dgamma);
         dbeta = fmaf(one, __ldg(p.sums + ((i64)n * 2 + 1) * p.C + c), dbeta);
     }
-    if (p.dgamma) p.dgamma[c] = p.accumulate ? p.dgamma[c] + dgamma : dgamma;
-    if (p.dbeta) p.dbeta[c] = p.accumulate ? p.dbeta[c] + dbeta : dbeta;
+    if (p.dgamma) p.dgamma[c] = p.act ? p.dgamma[c] + dgamma : dgamma;
+    if (p.dbeta) p.dbeta[c] = p.act ? p.dbeta[c] + dbeta : dbeta;
 }

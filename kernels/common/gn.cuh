@@ -131,6 +131,35 @@ template <int V> __device__ __forceinline__ void sumRows(float (&v)[V], Lanes<V,
     }
 }
 
+// ---- slices of pixels, and the blocks that have them
+
+// A ticket is 0 before and after; true for the last of so many blocks. Their stores come before it, with a fence, and a fence comes before what the last one reads.
+__device__ __forceinline__ bool isLast(u32* ticket, u32 blocks) { return atomicInc(ticket, blocks - 1) == blocks - 1; }
+
+// body(c, sums) for channels c0 + c of sample n, each by one thread: slices l, l + 4, ... in four lanes, those in order. Not by the read-only path: this launch may
+// have stored them. Ends with a barrier.
+template <class P, class F> __device__ __forceinline__ void addSlices(const P& p, int n, int c0, int channels, float2 (&lanes)[4][64], F body) {
+    const int column = threadIdx.x & 63, l = threadIdx.x >> 6;
+    for (int c = column; c - column < channels; c += 64) {
+        float2 sum = make_float2(0.0f, 0.0f);
+        if (c < channels) {
+            const float* from = p.partial + (i64)n * p.slices * 2 * p.C + c0 + c;
+            for (int slice = l; slice < p.slices; slice += 4) {
+                sum.x += from[(i64)slice * 2 * p.C];
+                sum.y += from[((i64)slice * 2 + 1) * p.C];
+            }
+        }
+        lanes[l][column] = sum;
+        __syncthreads();
+        if (l == 0 && c < channels) {
+#pragma unroll
+            for (int i = 1; i < 4; i++) sum.x += lanes[i][column].x, sum.y += lanes[i][column].y;
+            body(c, sum);
+        }
+        __syncthreads();
+    }
+}
+
 // ---- activations: f32 by expf and division, storage types by ex2.approx and rcp.approx (flushing: exp of very negative is 0 either way).
 // Both are finite for every finite u: an overflowing exp gives 1 / inf = 0.
 

@@ -37,11 +37,10 @@ struct GnBackwardParams {
     int cs;               // channels per slab; the last may have fewer
     int slices;           // slices of pixels; for finalize: of the partial sums
     int rows;             // pixels per slice; the last may have fewer
-    int act;              // _narrow: 0 none, 1 SiLU
+    int act;              // _narrow: 0 none, 1 SiLU; param_grad: 1 adds to dgamma and dbeta, 0 overwrites
     int resample;         // _narrow: 0 keep, 1 down2, 2 up2
-    int accumulate;       // param_grad: 1 adds to dgamma and dbeta, 0 overwrites
     int every;            // elements between groups in mean and rstd: 1, or 2 where they alternate
-    int reserved;         // 0
+    u32* tickets;         // partial: [N, slabs], all 0 before and after, where it adds its slices; null: it leaves them
 };
 FIELD(GnBackwardParams, x, 0, 8);
 FIELD(GnBackwardParams, dy, 8, 8);
@@ -79,9 +78,8 @@ FIELD(GnBackwardParams, slices, 228, 4);
 FIELD(GnBackwardParams, rows, 232, 4);
 FIELD(GnBackwardParams, act, 236, 4);
 FIELD(GnBackwardParams, resample, 240, 4);
-FIELD(GnBackwardParams, accumulate, 244, 4);
-FIELD(GnBackwardParams, every, 248, 4);
-FIELD(GnBackwardParams, reserved, 252, 4);
+FIELD(GnBackwardParams, every, 244, 4);
+FIELD(GnBackwardParams, tickets, 248, 8);
 SIZE(GnBackwardParams, 256);
 
 // gamma (1 + scale) of channel c of sample n.

@@ -29,7 +29,8 @@ struct GnForwardParams {
     int resample;         // _narrow: 0 keep, 1 down2, 2 up2
     int every;            // elements between groups in mean and rstd: 1, or 2 where they alternate
     float eps;            // added to the variance
-    int reserved;         // 0
+    int cf;               // stats: channels whose groups are finalised together, whole groups, at most 64 of them; at least 33, or all
+    u32* tickets;         // stats: [N, ceil(C / cf)], all 0 before and after
 };
 FIELD(GnForwardParams, x, 0, 8);
 FIELD(GnForwardParams, gamma, 8, 8);
@@ -57,8 +58,9 @@ FIELD(GnForwardParams, act, 140, 4);
 FIELD(GnForwardParams, resample, 144, 4);
 FIELD(GnForwardParams, every, 148, 4);
 FIELD(GnForwardParams, eps, 152, 4);
-FIELD(GnForwardParams, reserved, 156, 4);
-SIZE(GnForwardParams, 160);
+FIELD(GnForwardParams, cf, 156, 4);
+FIELD(GnForwardParams, tickets, 160, 8);
+SIZE(GnForwardParams, 168);
 
 template <class T, int V> __device__ __forceinline__ void affine(const Raw<T, V>& w, const float (&a)[V], const float (&b)[V], int act, float (&v)[V]) {
     spread(w, v, T());

@@ -124,7 +124,7 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         KernelBuffer x = work.Input("x", data.X, DType, s.C, s.StrideX), w = Weights(work, s, data), y = work.Output("y", s.ResultPixels, s.K, DType, s.StrideY);
         KernelBuffer? bias = s.Bias ? work.Input("bias", data.Bias, KernelDType.F32) : null;
         KernelBuffer? residual = s.Residual ? work.Input("residual", data.ResidualY, DType, s.K, s.StrideResidual) : null;
-        KernelBuffer? workspace = work.Workspace(plan), tickets = work.Tickets(plan);
+        KernelBuffer? workspace = work.Workspace(plan), tickets = work.Tickets(plan.TicketBytes);
         work.Run(plan, () => ConvKernels.Enqueue(plan, new ConvArguments(x.Address, w.Address, y.Address)
         {
             Bias = bias?.Address ?? 0,
@@ -143,7 +143,7 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         KernelBuffer dy = work.Input("dy", data.Dy, DType, s.K, s.StrideY), w = Weights(work, s, data);
         KernelBuffer flipped = work.Output("flipped weights", (long)s.C * s.Side * s.Side, padded, DType), dx = work.Output("dx", (long)s.N * s.H * s.W, s.C, DType, s.StrideX);
         KernelBuffer? addend = s.Residual ? work.Input("addend", data.ResidualX, DType, s.C, s.StrideResidual) : null;
-        KernelBuffer? workspace = work.Workspace(plan), tickets = work.Tickets(plan);
+        KernelBuffer? workspace = work.Workspace(plan), tickets = work.Tickets(plan.TicketBytes);
         work.Run(flip, () => ConvKernels.EnqueueFlip(flip, w.Address, flipped.Address));
         work.Run(plan, () => ConvKernels.Enqueue(plan, new ConvArguments(dy.Address, flipped.Address, dx.Address)
         {

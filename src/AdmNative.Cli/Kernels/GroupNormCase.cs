@@ -44,12 +44,12 @@ internal sealed class GroupNormCase : KernelCase
                 Version("moments", GroupNormVersion.Moments,
                     "16 bytes per access: fewer loads, stores and index arithmetic for the same bytes; but as each thread folds the parameters of its own channels, those reads no longer fill sectors."),
                 Version("wide", GroupNormVersion.Wide,
-                    "A finaliser adds the slices and folds the parameters once, not in every block; slabs and slices are divided until the device is full; sums about a pilot pixel keep their digits where the mean is large."),
+                    "The last block of a group adds the slices and folds the parameters once, not every block; slabs and slices are divided until the device is full; sums about a pilot pixel keep their digits where the mean is large."),
             ];
             if (Plan(DeviceLimits.Sm80).IsSmall)
             {
                 all.Add(new(
-                    "staged", "The slab waits in shared memory for its statistics: x is read once, and one launch does for three.",
+                    "staged", "The slab waits in shared memory for its statistics: x is read once, and one launch does for two.",
                     new GroupNormCase(_shape with { Staged = true }, DType, _backward, Kind, _pad) { Full = Full, Layer = Layer, Plain = true }));
             }
 
@@ -71,12 +71,14 @@ internal sealed class GroupNormCase : KernelCase
     {
         var work = new CaseWork();
         var data = new GroupNormData(_shape, DType, Kind, Eps, Resampling);
+        long ticketsTaken = Plan(limits).TicketsTaken;
         work.Gates = l => new LaunchGates
         {
             Bytes = 1.03,
             Sectors = SectorLimit(l),
             Conflicts = ConflictLimit(l.Entry),
             SpecialFunctions = SpecialFunctions(l.Entry),
+            Atomics = l.Entry.StartsWith("gn_stats", StringComparison.Ordinal) ? ticketsTaken : 0,
             Registers = 64,
         };
         if (_backward)
@@ -126,8 +128,8 @@ internal sealed class GroupNormCase : KernelCase
         s.Staged ? "staged" : "", version is { } v ? v.ToString().ToLowerInvariant() : "",
     }.Where(t => t.Length > 0));
 
-    /// <summary>Two of every element with SiLU (ex2, rcp); none without. Finalisers have theirs per group, which is left out.</summary>
-    private long? SpecialFunctions(string entry) => entry.Contains("finalize", StringComparison.Ordinal) || entry.Contains("small", StringComparison.Ordinal)
+    /// <summary>Two of every element with SiLU (ex2, rcp); none without. Statistics have theirs per group, which is left out.</summary>
+    private long? SpecialFunctions(string entry) => entry.Contains("finalize", StringComparison.Ordinal) || entry.Contains("stats", StringComparison.Ordinal) || entry.Contains("small", StringComparison.Ordinal)
         ? null : _shape.Silu ? 2 * _shape.N * _shape.Pixels * _shape.C : 0;
 
     private void Forward(CaseWork work, GroupNormData data, in DeviceLimits limits)
@@ -139,7 +141,7 @@ internal sealed class GroupNormCase : KernelCase
         KernelBuffer? shift = _shape.Modulated ? work.Input("shift", data.Shift, KernelDType.F32) : null;
         KernelBuffer y = work.Output("y", n * _shape.ResultPixels, c, DType, ld), mean = work.Output("mean", n, _shape.G, KernelDType.F32);
         KernelBuffer rstd = work.Output("rstd", n, _shape.G, KernelDType.F32), ab = work.Output("ab", n, 2 * c, KernelDType.F32);
-        KernelBuffer? workspace = work.Workspace(plan);
+        KernelBuffer? workspace = work.Workspace(plan), tickets = work.Tickets(plan.TicketBytes);
         GroupNormArguments Arguments() => new()
         {
             X = x.Address,
@@ -152,6 +154,7 @@ internal sealed class GroupNormCase : KernelCase
             Rstd = rstd.Address,
             Ab = ab.Address,
             Workspace = workspace?.Address ?? 0,
+            Tickets = tickets?.Address ?? 0,
             Eps = Eps,
         };
         work.Run(plan, () => _version is null ? GroupNormKernels.Enqueue(plan, Arguments()) : GroupNormKernels.EnqueueVersion(plan, Arguments()));

@@ -62,7 +62,7 @@ internal static class GroupNormCases
     /// <summary>Shapes that only run on request: f16 runs larger ones for all types, and 33 samples stand for 257.</summary>
     private static bool Large(GroupNormShape s, KernelDType dtype) => s.N > 100 || s.N * s.Pixels * s.C > (dtype == KernelDType.F16 ? 300_000 : 35_000);
 
-    /// <summary>The shapes at which earlier versions run beside ours: two of the list, a layer that takes one launch, one that takes three.</summary>
+    /// <summary>The shapes at which earlier versions run beside ours: two of the list, a layer that takes one launch, one that takes two.</summary>
     private static bool Compared(GroupNormShape s, KernelDType dtype, bool backward) =>
         !backward && dtype != KernelDType.BF16 && (s.N, s.H, s.C) is (2, 7, 64) or (2, 28, 96) or (8, 16, 576) or (8, 64, 192);
 

@@ -40,7 +40,8 @@ internal sealed class CudaExecutable : ICudaExecutable
         try
         {
             _context.Enter();
-            long tickets = LaunchRule.RoundUp(Math.Max(plan.ArenaBytes, 256), 256), ticketBytes = StepBuilder.TicketBytes(_context.Limits);
+            long tickets = LaunchRule.RoundUp(Math.Max(plan.ArenaBytes, 256), 256);
+            long ticketBytes = plan.Steps.Select(s => StepBuilder.TicketBytes(s.Node, _context.Limits)).Append(256).Max();
             _arena = _context.Allocate(tickets + ticketBytes, "the values of one run");
             _context.Upload<byte>(new byte[ticketBytes], _arena.Address + (ulong)tickets);
             for (int i = 0; i < _steps.Length; i++)

@@ -25,6 +25,7 @@ internal static partial class CudaSteps
             Rstd = b.Scratch(4L * shape.N * op.Groups),
             Ab = b.Scratch(8L * shape.N * shape.C),
             Workspace = b.Scratch(plan.WorkspaceBytes),
+            Tickets = b.Tickets(plan.TicketBytes),
             Eps = (float)op.Eps,
         }));
     }
@@ -33,7 +34,14 @@ internal static partial class CudaSteps
     {
         (Operand x, Operand stats) = (b.In(0), b.OutF32);
         GroupNormPlan plan = GroupNormKernels.PlanStats(ShapeOf(x, op.Groups, false, NormResample.None, false), b.Type, b.Limits);
-        b.Add(GroupNormKernels.EnqueueStats(plan, new() { X = x.Address, Result = stats.Address, Workspace = b.Scratch(plan.WorkspaceBytes), Eps = (float)op.Eps }));
+        b.Add(GroupNormKernels.EnqueueStats(plan, new()
+        {
+            X = x.Address,
+            Result = stats.Address,
+            Workspace = b.Scratch(plan.WorkspaceBytes),
+            Tickets = b.Tickets(plan.TicketBytes),
+            Eps = (float)op.Eps,
+        }));
     }
 
     /// <summary>(x, stats, gamma, beta, m?).</summary>
@@ -57,6 +65,7 @@ internal static partial class CudaSteps
             Dy = dy.Address,
             Result = sums.Address,
             Workspace = b.Scratch(plan.WorkspaceBytes),
+            Tickets = b.Tickets(plan.TicketBytes),
         }));
     }
 

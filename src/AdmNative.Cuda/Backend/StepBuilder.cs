@@ -170,13 +170,20 @@ internal sealed class StepBuilder
             : throw new NotSupportedException($"{Node.Op!.Name} with weights that are computed, not loaded, has no kernel yet; node: {Node}");
     }
 
-    /// <summary>Bytes of the tickets of an executable: depths are only cut where tiles are fewer than two per multiprocessor.</summary>
-    public static long TicketBytes(in DeviceLimits limits) => LaunchRule.RoundUp(8L * limits.SmCount, 256);
+    /// <summary>
+    /// Bytes that the tickets of a step may take: depths of products are only cut where tiles are fewer than two per multiprocessor, and a ticket of a group
+    /// normalisation stands for at least 32 channels of a sample, or all.
+    /// </summary>
+    public static long TicketBytes(Node node, in DeviceLimits limits) => LaunchRule.RoundUp(
+        Math.Max(
+            8L * limits.SmCount,
+            node.Op is GroupNorm or GroupNormStats or GroupNormGradSums ? 4L * node.Inputs[0].Shape[0] * LaunchRule.CeilDiv(node.Inputs[0].Shape.Last, 32) : 0),
+        256);
 
     /// <summary>Words that are zero between launches, shared by all steps; 0 for no bytes.</summary>
     public ulong Tickets(long bytes) => bytes == 0 ? 0
-        : bytes <= TicketBytes(Limits) ? _tickets
-        : throw new InvalidOperationException($"{Node} takes {bytes} bytes of tickets, of {TicketBytes(Limits)}");
+        : bytes <= TicketBytes(Node, Limits) ? _tickets
+        : throw new InvalidOperationException($"{Node} takes {bytes} bytes of tickets, of {TicketBytes(Node, Limits)}");
 
     /// <summary>Scratch memory, 256-byte aligned, for this step only; 0 for no bytes.</summary>
     public ulong Scratch(long bytes)

@@ -41,6 +41,9 @@ public readonly record struct GroupNormArguments
     /// <summary>Scratch memory of the plan's size.</summary>
     public ulong Workspace { get; init; }
 
+    /// <summary>TicketBytes of the plan, all zero; zero again when the launches have ended. Launches that may run at the same time must not share them.</summary>
+    public ulong Tickets { get; init; }
+
     /// <summary>Added to the variance.</summary>
     public required float Eps { get; init; }
 }
@@ -216,9 +219,8 @@ public static partial class GroupNormKernels
         Cs = step.Channels,
         Slices = step.Slices,
         Rows = step.Rows,
-        Act = s.Silu ? 1 : 0,
+        Act = (step.Launch.Entry.StartsWith("gn_param_grad", StringComparison.Ordinal) ? a.Accumulate : s.Silu) ? 1 : 0,
         Resample = (int)s.Resample,
-        Accumulate = a.Accumulate ? 1 : 0,
         Every = Math.Max(1, a.StatsStride),
     };
 

@@ -39,13 +39,18 @@ public static partial class GroupNormKernels
         }
 
         (int cs, int rows) = Divide(n, p, shape.C, narrow ? 1 : full, b, limits);
-        GroupNormPlan.Step sums = Step($"gn_stats_{(narrow ? "narrow_" : "")}{type}", n, p, shape.C, cs, rows, limits, channels => activations + (channels * (8 + b)));
-        GroupNormPlan.Step finalize = FinalizeStep($"gn_finalize_{type}", shape, sums.Slices, limits, (16 * n * c) + (n * c * b) + modulation + stats);
+        GroupNormPlan.Step sums = Step($"gn_stats_{(narrow ? "narrow_" : "")}{type}", n, p, shape.C, cs, rows, limits, channels => activations + (channels * (16 + b)));
+        sums = sums with
+        {
+            Unit = FinalChannels(shape),
+            Launch = sums.Launch with { Shape = Linear(Op, n * sums.Slabs * sums.Slices, Threads, 8L * FinalChannels(shape), limits) },
+        };
+        sums = WithTraffic(sums, sums.Launch.TrafficBytes + (16 * n * c) + (n * c * b) + modulation + stats + (4 * n * sums.Slices * sums.TicketsOfSlice(shape.C)));
         long items = shape.Resample == KernelResample.Down2 ? shape.ResultPixels : p;
         (cs, rows) = Divide(n, items, shape.C, narrow ? 1 : full, b, limits);
         string apply = narrow ? $"gn_apply_narrow_{type}" : $"gn_apply_{act}_{Name(shape.Resample)}_{type}";
         GroupNormPlan.Step last = Step(apply, n, items, shape.C, cs, rows, limits, channels => activations + result + (8 * channels));
-        return new(shape, dtype, [sums, finalize, last], RoundUp(8 * n * sums.Slices * c, 256), (2 * activations) + result);
+        return new(shape, dtype, [sums, last], RoundUp(8 * n * sums.Slices * c, 256), (2 * activations) + result);
     }
 
     /// <summary>Launches of a forward plan at addresses.</summary>
@@ -54,7 +59,7 @@ public static partial class GroupNormKernels
     {
         ArgumentNullException.ThrowIfNull(plan);
         GroupNormShape s = plan.Shape;
-        Require(plan.Steps[^1].Launch.Entry.StartsWith("gn_small", StringComparison.Ordinal) || plan.Steps.Count == 3, Op, $"not a forward plan");
+        Require(plan.Steps[^1].Launch.Entry.StartsWith("gn_small", StringComparison.Ordinal) || plan.Steps[0].Launch.Entry.StartsWith("gn_stats", StringComparison.Ordinal), Op, $"not a forward plan");
         CheckAddresses(plan, a);
         GroupNormArguments arguments = a; // a lambda cannot see an in parameter
         return [.. plan.Steps.Select(step => KernelLaunch.Of(step.Launch, Parameters(s, step, arguments)))];
@@ -67,6 +72,7 @@ public static partial class GroupNormKernels
         Require(a.X != a.Y, Op, $"y must not be x");
         CheckModulation(s, a.Scale, a.Shift, a.ModulationStride);
         CheckWorkspace(Op, plan, a.Workspace);
+        CheckTickets(plan, a.Tickets);
         bool wide = !plan.Steps[^1].Launch.Entry.Contains("narrow", StringComparison.Ordinal);
         Require(!wide || (a.X % 16 == 0 && a.Y % 16 == 0 && a.Ab % 16 == 0), Op, $"x, y and ab must be 16-byte aligned");
     }
@@ -100,6 +106,8 @@ public static partial class GroupNormKernels
         Resample = (int)s.Resample,
         Every = Math.Max(1, a.StatsStride),
         Eps = a.Eps,
+        Cf = step.Unit,
+        Tickets = step.Unit > 0 ? a.Tickets : 0,
     };
 
     private static string Name(KernelResample resample) => resample switch
@@ -123,6 +131,9 @@ public static partial class GroupNormKernels
             Require(((4L * 1024) + (4L * s.W)) * stride < 1L << 31, Op, $"(4 x 1024 + 4 W) x stride must be below 2^31: W = {s.W}, stride {stride}");
         }
     }
+
+    private static void CheckTickets(GroupNormPlan plan, ulong tickets) =>
+        Require((plan.TicketBytes > 0) == (tickets != 0) && tickets % 4 == 0, Op, $"tickets must be given, 4-byte aligned, when the plan has them, else not");
 
     private static void CheckModulation(GroupNormShape s, ulong scale, ulong shift, long stride)
     {
@@ -195,12 +206,17 @@ public static partial class GroupNormKernels
 
     private static GroupNormPlan.Step FinalizeStep(string entry, GroupNormShape s, int slices, in DeviceLimits limits, long otherBytes)
     {
-        // About 64 channels: as many as a block adds at once, in whole groups, and in whole sectors where that takes few more.
-        long unit = Lcm(s.D, 8) <= 192 ? Lcm(s.D, 8) : s.D;
-        int cs = (int)Math.Min(Math.Min(s.C, 64L * s.D), Math.Max(1, 64 / unit) * unit);
+        int cs = FinalChannels(s);
         long slabs = CeilDiv(s.C, cs);
         LaunchShape grid = Linear(Op, s.N * slabs, Threads, 8L * cs, limits);
         return new(new(entry, grid, (8L * s.N * slices * s.C) + otherBytes), (int)slabs, cs, slices, 0);
+    }
+
+    /// <summary>About 64 channels: as many as a block adds at once, in whole groups, and in whole sectors where that takes few more.</summary>
+    private static int FinalChannels(GroupNormShape s)
+    {
+        long unit = Lcm(s.D, 8) <= 192 ? Lcm(s.D, 8) : s.D;
+        return (int)Math.Min(Math.Min(s.C, 64L * s.D), Math.Max(1, 64 / unit) * unit);
     }
 
     private static long Lcm(long a, long b) => a / Gcd(a, b) * b;

@@ -38,6 +38,9 @@ internal readonly record struct GroupNormPartArguments
     /// <summary>Scratch memory of the plan's size.</summary>
     public ulong Workspace { get; init; }
 
+    /// <summary>TicketBytes of the plan, all zero, and zero again when the launch has ended.</summary>
+    public ulong Tickets { get; init; }
+
     /// <summary>Added to the variance.</summary>
     public float Eps { get; init; }
 }
@@ -49,7 +52,7 @@ internal readonly record struct GroupNormPartArguments
 /// </summary>
 public static partial class GroupNormKernels
 {
-    /// <summary>Plans mean and rstd: one launch where a slab fits into shared memory, else two.</summary>
+    /// <summary>Plans mean and rstd: one launch.</summary>
     internal static GroupNormPlan PlanStats(GroupNormShape shape, KernelDType dtype, in DeviceLimits limits)
     {
         GroupNormPlan whole = Plan(shape with { StrideY = shape.X }, dtype, limits);
@@ -59,16 +62,17 @@ public static partial class GroupNormKernels
             shape, dtype,
             whole.IsSmall
                 ? [WithTraffic(whole.Steps[0], activations + (8 * n * shape.G))]
-                : [whole.Steps[0], WithTraffic(whole.Steps[1], whole.Steps[1].Launch.TrafficBytes - (16 * n * c))],
+                : [WithTraffic(whole.Steps[0], whole.Steps[0].Launch.TrafficBytes - (16 * n * c))],
             whole.WorkspaceBytes, activations);
     }
 
-    /// <summary>Launches of <see cref="PlanStats"/>.</summary>
-    internal static IReadOnlyList<KernelLaunch> EnqueueStats(GroupNormPlan plan, GroupNormPartArguments a)
+    /// <summary>The launch of <see cref="PlanStats"/>.</summary>
+    internal static KernelLaunch EnqueueStats(GroupNormPlan plan, GroupNormPartArguments a)
     {
         CheckWorkspace(Op, plan, a.Workspace);
+        CheckTickets(plan, a.Tickets);
         CheckAligned(plan, 16, a.X);
-        return [.. plan.Steps.Select(step => KernelLaunch.Of(step.Launch, Forward(plan, step, a, y: 0, stats: a.Result)))];
+        return KernelLaunch.Of(plan.Launches[0], Forward(plan, plan.Steps[0], a, y: 0, stats: a.Result));
     }
 
     /// <summary>Plans y with given statistics: one launch.</summary>
@@ -89,7 +93,7 @@ public static partial class GroupNormKernels
         return KernelLaunch.Of(plan.Launches[0], Forward(plan, plan.Steps[0], a, a.Result, a.Stats));
     }
 
-    /// <summary>Plans the sums of dz xhat and dz over the pixels: one launch, and another where pixels are cut into slices.</summary>
+    /// <summary>Plans the sums of dz xhat and dz over the pixels: one launch, with tickets where pixels are cut into slices.</summary>
     internal static GroupNormPlan PlanGradSums(GroupNormShape shape, KernelDType dtype, in DeviceLimits limits)
     {
         GroupNormPlan whole = PlanBackward(shape with { StrideDx = shape.X }, dtype, addsDxIn: false, parameterGradients: false, limits);
@@ -99,17 +103,20 @@ public static partial class GroupNormKernels
         partial = WithTraffic(partial, activations + ((16 + (shape.Silu ? Folded(shape) : 0)) * channels));
         return partial.Slices == 1
             ? new(shape, dtype, [partial], 0, activations)
-            : new(shape, dtype, [partial, WithTraffic(whole.Steps[1], (8 * channels) + (8 * n * c))], RoundUp(8 * channels, 256), activations);
+            : new(
+                shape, dtype, [WithTraffic(partial, partial.Launch.TrafficBytes + (8 * channels) + (8 * n * c) + (4 * partial.Launch.Shape.GridX)) with { Unit = partial.Channels }],
+                RoundUp(8 * channels, 256), activations);
     }
 
-    /// <summary>Launches of <see cref="PlanGradSums"/>.</summary>
-    internal static IReadOnlyList<KernelLaunch> EnqueueGradSums(GroupNormPlan plan, GroupNormPartArguments a)
+    /// <summary>The launch of <see cref="PlanGradSums"/>.</summary>
+    internal static KernelLaunch EnqueueGradSums(GroupNormPlan plan, GroupNormPartArguments a)
     {
         CheckWorkspace(Op, plan, a.Workspace);
+        CheckTickets(plan, a.Tickets);
         CheckAligned(plan, 4 * plan.DType.Bytes(), a.X, a.Dy);
         CheckAligned(plan, 16, a.Result);
-        ulong partial = plan.Steps.Count == 1 ? a.Result : a.Workspace;
-        return [.. plan.Steps.Select(step => KernelLaunch.Of(step.Launch, Backward(plan, step, a) with { Partial = partial, Sums = a.Result }))];
+        ulong partial = plan.TicketBytes == 0 ? a.Result : a.Workspace;
+        return KernelLaunch.Of(plan.Launches[0], Backward(plan, plan.Steps[0], a) with { Partial = partial, Sums = a.Result, Tickets = a.Tickets });
     }
 
     /// <summary>Plans dx from given sums: one launch.</summary>
@@ -200,6 +207,7 @@ public static partial class GroupNormKernels
             StatsStride = 2,
             Ab = 0,
             Workspace = a.Workspace,
+            Tickets = a.Tickets,
             Eps = a.Eps,
         });
 

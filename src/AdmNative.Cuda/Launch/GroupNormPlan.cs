@@ -30,7 +30,7 @@ public sealed record GroupNormShape(int N, int H, int W, int C, int G)
     /// <summary>True with AdaGN's scale and shift.</summary>
     public bool Modulated { get; init; }
 
-    /// <summary>True to take three launches where one would do: for comparisons.</summary>
+    /// <summary>True to take two launches where one would do: for comparisons.</summary>
     public bool Staged { get; init; }
 
     /// <summary>Elements between pixels of x; 0 = C.</summary>
@@ -86,13 +86,35 @@ public sealed record GroupNormPlan : KernelPlan
     public bool IsSmall => Steps[0].Launch.Entry.StartsWith("gn_small", StringComparison.Ordinal);
 
     /// <summary>
-    /// The traffic formula of the operation, with S = N P C elements of b bytes: forward 2 S b in one launch, 3 S b in three; backward 5 S b, 6 S b
+    /// The traffic formula of the operation, with S = N P C elements of b bytes: forward 2 S b in one launch, 3 S b in two; backward 5 S b, 6 S b
     /// with dxIn; resampling changes the share of y (a quarter, or four times) or dy. Statistics and parameters, which it leaves out, are in the launches' own formulas.
     /// </summary>
     public long ContractBytes { get; }
 
+    /// <summary>Bytes of the tickets, u32 words by which the last block with sums of the same channels knows that it is; 0 where none are taken.</summary>
+    public long TicketBytes => Steps[0].Unit == 0 ? 0 : 4L * Shape.N * LaunchRule.CeilDiv(Shape.C, Steps[0].Unit);
+
+    /// <summary>Tickets that all blocks together take.</summary>
+    public long TicketsTaken => (long)Shape.N * Steps[0].Slices * Steps[0].TicketsOfSlice(Shape.C);
+
     internal IReadOnlyList<Step> Steps { get; }
 
-    /// <summary>A launch and how it divides the work: slabs of channels per sample, channels of a slab, slices of pixels, pixels of a slice.</summary>
-    internal sealed record Step(PlannedLaunch Launch, int Slabs, int Channels, int Slices, int Rows);
+    /// <summary>
+    /// A launch and how it divides the work: slabs of channels per sample, channels of a slab, slices of pixels, pixels of a slice; channels that have a
+    /// ticket together, 0 without tickets.
+    /// </summary>
+    internal sealed record Step(PlannedLaunch Launch, int Slabs, int Channels, int Slices, int Rows, int Unit = 0)
+    {
+        /// <summary>Tickets that the blocks of a sample's slice take: each one for every unit it has channels of.</summary>
+        internal long TicketsOfSlice(int channels)
+        {
+            long all = 0;
+            for (int first = 0; Unit > 0 && first < channels; first += Channels)
+            {
+                all += ((Math.Min(first + Channels, channels) - 1) / Unit) - (first / Unit) + 1;
+            }
+
+            return all;
+        }
+    }
 }

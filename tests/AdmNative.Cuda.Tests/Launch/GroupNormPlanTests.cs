@@ -30,6 +30,7 @@ public sealed class GroupNormPlanTests
                         var shape = new GroupNormShape(n, h, w, c, g) { Silu = true, Resample = resample };
                         Covers(GroupNormKernels.Plan(shape, dtype, limits), limits);
                         Covers(GroupNormKernels.PlanBackward(shape, dtype, addsDxIn: true, parameterGradients: true, limits), limits);
+                        Covers(GroupNormKernels.PlanGradSums(shape, dtype, limits), limits);
                     }
                 }
             }
@@ -37,7 +38,7 @@ public sealed class GroupNormPlanTests
     }
 
     [Fact]
-    public void Small_layers_take_one_launch_and_large_ones_three()
+    public void Small_layers_take_one_launch_and_large_ones_two()
     {
         DeviceLimits limits = DeviceLimits.Sm80;
         foreach ((int size, int c) in new[] { (8, 1024), (16, 2048), (8, 1344), (7, 64), (16, 576), (32, 1024) })
@@ -48,7 +49,7 @@ public sealed class GroupNormPlanTests
         }
 
         GroupNormPlan large = GroupNormKernels.Plan(new(1, 64, 64, 576, 32), KernelDType.F16, limits);
-        Assert.Equal(["gn_stats_f16", "gn_finalize_f16", "gn_apply_none_keep_f16"], large.Launches.Select(l => l.Entry));
+        Assert.Equal(["gn_stats_f16", "gn_apply_none_keep_f16"], large.Launches.Select(l => l.Entry));
         Assert.Equal(3L * 64 * 64 * 576 * 2, large.ContractBytes);
     }
 
@@ -92,7 +93,7 @@ public sealed class GroupNormPlanTests
     {
         DeviceLimits limits = DeviceLimits.Sm80;
         GroupNormPlan plan = GroupNormKernels.Plan(new(1, 64, 64, 1024, 32), KernelDType.F16, limits);
-        Assert.All(plan.Launches.Where(l => !l.Entry.Contains("finalize", StringComparison.Ordinal)), l => Assert.True(l.Shape.GridX >= limits.SmCount, $"{l.Entry}: {l.Shape.GridX} blocks"));
+        Assert.All(plan.Launches, l => Assert.True(l.Shape.GridX >= limits.SmCount, $"{l.Entry}: {l.Shape.GridX} blocks"));
     }
 
     [Fact]
@@ -121,11 +122,11 @@ public sealed class GroupNormPlanTests
     public void Addresses_are_checked_before_a_launch()
     {
         GroupNormPlan plan = GroupNormKernels.Plan(new(1, 64, 64, 64, 32), KernelDType.F16, DeviceLimits.Sm80);
-        var good = new GroupNormArguments { X = 256, Y = 1 << 20, Gamma = 4, Beta = 4, Mean = 4, Rstd = 4, Ab = 16, Workspace = 256, Eps = 1e-5f };
-        Assert.Equal(3, GroupNormKernels.Enqueue(plan, good).Count);
+        var good = new GroupNormArguments { X = 256, Y = 1 << 20, Gamma = 4, Beta = 4, Mean = 4, Rstd = 4, Ab = 16, Workspace = 256, Tickets = 4, Eps = 1e-5f };
+        Assert.Equal(2, GroupNormKernels.Enqueue(plan, good).Count);
         foreach ((GroupNormArguments bad, string clause) in new[]
         {
-            (good with { X = 264 }, "16-byte aligned"), (good with { Y = 256 }, "y must not be x"), (good with { Workspace = 0 }, "workspace"),
+            (good with { X = 264 }, "16-byte aligned"), (good with { Y = 256 }, "y must not be x"), (good with { Workspace = 0 }, "workspace"), (good with { Tickets = 0 }, "tickets"), (good with { Tickets = 2 }, "tickets"),
             (good with { Scale = 4 }, "scale and shift"), (good with { Gamma = 0 }, "must be given"),
         })
         {
@@ -137,6 +138,8 @@ public sealed class GroupNormPlanTests
     {
         GroupNormShape s = plan.Shape;
         Assert.True(plan.WorkspaceBytes >= 0 && plan.WorkspaceBytes % 256 == 0);
+        int unit = plan.Steps[0].Unit;
+        Assert.Equal(unit > 0 ? 4L * s.N * (((s.C - 1) / unit) + 1) : 0, plan.TicketBytes);
         foreach (GroupNormPlan.Step step in plan.Steps)
         {
             LaunchShape shape = step.Launch.Shape;
@@ -154,11 +157,9 @@ public sealed class GroupNormPlanTests
             }
 
             Assert.Equal((long)s.N * step.Slabs * (finalize ? 1 : step.Slices), shape.GridX);
-            if (finalize || small)
-            {
-                Assert.Equal(0, step.Channels % s.D);
-                Assert.True(step.Channels / s.D <= 64);
-            }
+            int whole = step.Launch.Entry.StartsWith("gn_stats", StringComparison.Ordinal) ? step.Unit : finalize || small ? step.Channels : s.D;
+            Assert.True(whole > 0 && whole % s.D == 0 && whole / s.D <= 64, $"{step.Launch.Entry}: {whole} channels of groups of {s.D}");
+            Assert.True(step.Unit == 0 || step.Unit == s.C || step.Unit >= 32, $"{step.Launch.Entry}: a ticket for {step.Unit} channels");
 
             if (!finalize)
             {

@@ -27,6 +27,7 @@ public sealed class KernelLibraryTests
             Rstd = rig.Alloc(4 * s.N * s.G),
             Ab = rig.Alloc(8 * s.N * s.C),
             Workspace = workspace,
+            Tickets = plan.TicketBytes == 0 ? 0 : rig.Put(new float[plan.TicketBytes / 4]),
             Eps = 1e-5f,
         }), y);
     }

@@ -97,15 +97,15 @@ internal sealed class CaseWork
     public KernelBuffer? Workspace(KernelPlan plan) =>
         plan.WorkspaceBytes == 0 ? null : Add(new KernelBuffer("workspace", KernelDType.F32, 1, 0, 0, null, plan.WorkspaceBytes));
 
-    /// <summary>The tickets of a convolution, zeros that the kernels leave as zeros; null when it has none.</summary>
-    public KernelBuffer? Tickets(ConvPlan plan)
+    /// <summary>The tickets of a plan, zeros that the kernels leave as zeros; null when it has none.</summary>
+    public KernelBuffer? Tickets(long bytes)
     {
-        if (plan.TicketBytes == 0)
+        if (bytes == 0)
         {
             return null;
         }
 
-        KernelBuffer tickets = Input("tickets", new byte[plan.TicketBytes]);
+        KernelBuffer tickets = Input("tickets", new byte[bytes]);
         ExpectBytes(tickets, bytes => bytes.AsSpan().ContainsAnyExcept((byte)0) ? "a ticket is not zero again" : null);
         return tickets;
     }

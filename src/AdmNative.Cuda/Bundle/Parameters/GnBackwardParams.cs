@@ -78,9 +78,7 @@ internal readonly record struct GnBackwardParams
 
     [field: FieldOffset(240)] public int Resample { get; init; }
 
-    [field: FieldOffset(244)] public int Accumulate { get; init; }
+    [field: FieldOffset(244)] public int Every { get; init; }
 
-    [field: FieldOffset(248)] public int Every { get; init; }
-
-    [field: FieldOffset(252)] public int Reserved { get; init; }
+    [field: FieldOffset(248)] public ulong Tickets { get; init; }
 }

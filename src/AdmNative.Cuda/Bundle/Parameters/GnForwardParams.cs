@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace AdmNative.Cuda;
 
 /// <summary>Mirror of GnForwardParams in kernels/common/gn_forward.cuh, which says what each field is.</summary>
-[StructLayout(LayoutKind.Explicit, Size = 160)]
+[StructLayout(LayoutKind.Explicit, Size = 168)]
 internal readonly record struct GnForwardParams
 {
     [field: FieldOffset(0)] public ulong X { get; init; }
@@ -58,5 +58,7 @@ internal readonly record struct GnForwardParams
 
     [field: FieldOffset(152)] public float Eps { get; init; }
 
-    [field: FieldOffset(156)] public int Reserved { get; init; }
+    [field: FieldOffset(156)] public int Cf { get; init; }
+
+    [field: FieldOffset(160)] public ulong Tickets { get; init; }
 }
