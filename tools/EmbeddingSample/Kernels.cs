@@ -50,6 +50,7 @@ internal sealed class Kernels : IDisposable
             Rstd = memory.New(4L * n * groups),
             Ab = memory.New(8L * n * c),
             Workspace = memory.New(plan.WorkspaceBytes),
+            Tickets = memory.Put(new byte[plan.TicketBytes]), // zeros, and zeros again behind the launches
             Eps = 1e-5f,
         };
         library.Launch(GroupNormKernels.Enqueue(plan, arguments), stream);
