@@ -1,6 +1,8 @@
 using System.Reflection;
 using AdmNative.Core;
 using AdmNative.Cpu;
+using AdmNative.Cuda;
+using AdmNative.VirtualGpu;
 using Xunit.Sdk;
 
 namespace AdmNative.Tests;
@@ -12,6 +14,13 @@ internal static class Backends
     public const string Avx512 = "cpu-avx512";
     public const string Avx2 = "cpu-avx2";
     public const string Portable = "cpu-portable";
+    public const string Virtual = "virtual-f32";
+    public const string VirtualF16 = "virtual-f16";
+    public const string VirtualBF16 = "virtual-bf16";
+
+    /// <summary>One virtual GPU for all cases, so that each kernel is compiled once; it lives as long as the process.</summary>
+    private static readonly Lazy<VirtualDriver> s_driver = new(() => new VirtualDriver(
+        new VirtualDriverOptions { KeepReports = 0, Launch = new LaunchOptions { Checks = Checks.None, Counters = false } }));
 
     /// <summary>Opens a device.</summary>
     public static IBackend Create(string name) => name switch
@@ -21,8 +30,15 @@ internal static class Backends
         Avx512 => new CpuBackend(new CpuOptions { Isa = Isa.Avx512, Threads = 2 }),
         Avx2 => new CpuBackend(new CpuOptions { Isa = Isa.Avx2, Threads = 1 }),
         Portable => new CpuBackend(new CpuOptions { Isa = Isa.Portable, Threads = 1 }),
+        Virtual or VirtualF16 or VirtualBF16 => CudaBackend.Create(s_driver.Value, new CudaOptions { Precision = Precision(name) }),
         _ => throw new ArgumentException($"unknown backend {name}"),
     };
+
+    /// <summary>Do our CUDA kernels compute?</summary>
+    public static bool IsVirtual(string name) => name is Virtual or VirtualF16 or VirtualBF16;
+
+    /// <summary>What a device stores activations in.</summary>
+    public static KernelDType Precision(string name) => name switch { VirtualF16 => KernelDType.F16, VirtualBF16 => KernelDType.BF16, _ => KernelDType.F32 };
 
     /// <summary>Why a device cannot be opened here; null when it can.</summary>
     public static string? Missing(string name)

@@ -42,7 +42,16 @@ public class RunsTests
     [GoldenRuns(Backends.Avx512)]
     [GoldenRuns(Backends.Avx2)]
     [GoldenRuns(Backends.Portable)]
-    public void Reproduces_the_run(string name, string respacing, bool ddim, double scale, int seed, string backend)
+    public void Reproduces_the_run(string name, string respacing, bool ddim, double scale, int seed, string backend) =>
+        Check(name, respacing, ddim, scale, seed, backend);
+
+    [Theory]
+    [GoldenRuns(Backends.Virtual)]
+    [Trait("Category", "Slow")]
+    public void Reproduces_the_run_on_the_virtual_device(string name, string respacing, bool ddim, double scale, int seed, string backend) =>
+        Check(name, respacing, ddim, scale, seed, backend);
+
+    private static void Check(string name, string respacing, bool ddim, double scale, int seed, string backend)
     {
         using NpzFile recorded = NpzFile.Open(Repo.Path("tests", "golden", "runs", name));
         Tensor bytes = recorded.Read("arr_0");
