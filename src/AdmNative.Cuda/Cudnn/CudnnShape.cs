@@ -33,7 +33,7 @@ internal readonly record struct CudnnShape(CudnnPass Pass, KernelDType Type, int
     {
         KernelDType.F16 => CudnnDataType.Half,
         KernelDType.BF16 => CudnnDataType.BFloat16,
-        _ => CudnnDataType.Float,
+        _ => CudnnDataType.F32,
     };
 
     public override string ToString() =>

@@ -4,7 +4,7 @@ namespace AdmNative.Cuda;
 public enum CudnnDataType
 {
     /// <summary>IEEE binary32.</summary>
-    Float = 0,
+    F32 = 0,
 
     /// <summary>IEEE binary16.</summary>
     Half = 2,

@@ -80,8 +80,8 @@ public sealed unsafe class LibCudnn : ICudnn
     public CudnnStatus CreateTensor(out nint descriptor) => Made(_call.CreateTensorDescriptor, out descriptor);
 
     /// <inheritdoc/>
-    public CudnnStatus SetTensor(nint descriptor, CudnnDataType type, in CudnnTensor t) =>
-        Status(_call.SetTensor4dDescriptorEx(descriptor, (int)type, t.N, t.C, t.H, t.W, t.StrideN, t.StrideC, t.StrideH, t.StrideW));
+    public CudnnStatus SetTensor(nint descriptor, CudnnDataType type, in CudnnTensor tensor) => Status(_call.SetTensor4dDescriptorEx(
+        descriptor, (int)type, tensor.N, tensor.C, tensor.H, tensor.W, tensor.StrideN, tensor.StrideC, tensor.StrideH, tensor.StrideW));
 
     /// <inheritdoc/>
     public CudnnStatus DestroyTensor(nint descriptor) => Status(_call.DestroyTensorDescriptor(descriptor));
@@ -101,7 +101,7 @@ public sealed unsafe class LibCudnn : ICudnn
 
     /// <inheritdoc/>
     public CudnnStatus SetConvolution(nint descriptor, int padH, int padW, int strideH, int strideW) =>
-        Status(_call.SetConvolution2dDescriptor(descriptor, padH, padW, strideH, strideW, 1, 1, CrossCorrelation, (int)CudnnDataType.Float));
+        Status(_call.SetConvolution2dDescriptor(descriptor, padH, padW, strideH, strideW, 1, 1, CrossCorrelation, (int)CudnnDataType.F32));
 
     /// <inheritdoc/>
     public CudnnStatus SetGroups(nint descriptor, int groups) => Status(_call.SetConvolutionGroupCount(descriptor, groups));

@@ -171,7 +171,7 @@ public sealed class LibCudnnTests
         }
 
         Assert.Equal("CUDNN_STATUS_NOT_SUPPORTED", library.ErrorText(CudnnStatus.NotSupported));
-        Assert.Equal(CudnnStatus.BadParameter, library.SetTensor(0, CudnnDataType.Float, s_x));
+        Assert.Equal(CudnnStatus.BadParameter, library.SetTensor(0, CudnnDataType.F32, s_x));
         library = FakeCudnn.Fresh();
         Assert.Equal("CUDNN_STATUS_NOT_SUPPORTED", library.ErrorText(CudnnStatus.NotSupported));
         FakeCudnn.Fail("cudnnCreate", 3004);

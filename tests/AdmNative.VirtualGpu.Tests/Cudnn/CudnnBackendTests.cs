@@ -24,7 +24,7 @@ public sealed class CudnnBackendTests
         var cudnn = new TwinCudnn(driver);
         Compare(graph, driver, cudnn, Promise);
         Assert.Equal([graph.Nodes.Count(n => n.Op is Conv2d) * 2, 0, 0], cudnn.Convolved);
-        Assert.Equal([(CudnnDataType.Float, CudnnMath.Fma)], cudnn.Maths);
+        Assert.Equal([(CudnnDataType.F32, CudnnMath.Fma)], cudnn.Maths);
     }
 
     [Theory]
@@ -50,7 +50,7 @@ public sealed class CudnnBackendTests
         }
 
         Assert.True(driver.Findings.Count == 0, string.Join('\n', driver.Findings));
-        Assert.Equal(new HashSet<(CudnnDataType, CudnnMath)> { (told, CudnnMath.TensorOp), (CudnnDataType.Float, CudnnMath.Fma) }, cudnn.Maths); // the head is f32
+        Assert.Equal(new HashSet<(CudnnDataType, CudnnMath)> { (told, CudnnMath.TensorOp), (CudnnDataType.F32, CudnnMath.Fma) }, cudnn.Maths); // the head is f32
         Assert.Equal(2 * graph.Nodes.Count(n => n.Op is Conv2d), cudnn.Convolved[0]);
     }
 

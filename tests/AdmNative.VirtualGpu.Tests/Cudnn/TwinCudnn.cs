@@ -110,7 +110,7 @@ internal sealed class TwinCudnn(ICudaDriver driver) : ICudnn
             return CudnnStatus.NotSupported;
         }
 
-        CudnnMath math = x.Type == CudnnDataType.Float ? CudnnMath.Fma : CudnnMath.TensorOp;
+        CudnnMath math = x.Type == CudnnDataType.F32 ? CudnnMath.Fma : CudnnMath.TensorOp;
         found[count++] = new CudnnAlgorithm(0, CudnnStatus.Success, -1, 0, Deterministic: false, math);
         found[count++] = new CudnnAlgorithm(1, CudnnStatus.Success, -1, Workspace(x), Deterministic: true, math);
         return CudnnStatus.Success;
@@ -214,7 +214,7 @@ internal sealed class TwinCudnn(ICudaDriver driver) : ICudnn
         }
     }
 
-    private static int Size(CudnnDataType type) => type == CudnnDataType.Float ? 4 : 2;
+    private static int Size(CudnnDataType type) => type == CudnnDataType.F32 ? 4 : 2;
 
     private static byte[] Bytes(double[] values, CudnnDataType type)
     {
@@ -224,7 +224,7 @@ internal sealed class TwinCudnn(ICudaDriver driver) : ICudnn
             Span<byte> to = bytes.AsSpan(i * Size(type));
             switch (type)
             {
-                case CudnnDataType.Float: MemoryMarshal.Write(to, (float)values[i]); break;
+                case CudnnDataType.F32: MemoryMarshal.Write(to, (float)values[i]); break;
                 case CudnnDataType.Half: MemoryMarshal.Write(to, (Half)(float)values[i]); break;
                 default: MemoryMarshal.Write(to, BFloat((float)values[i])); break;
             }
@@ -255,7 +255,7 @@ internal sealed class TwinCudnn(ICudaDriver driver) : ICudnn
             ReadOnlySpan<byte> from = bytes.AsSpan(i * Size(type));
             values[i] = type switch
             {
-                CudnnDataType.Float => MemoryMarshal.Read<float>(from),
+                CudnnDataType.F32 => MemoryMarshal.Read<float>(from),
                 CudnnDataType.Half => (double)MemoryMarshal.Read<Half>(from),
                 _ => BitConverter.UInt32BitsToSingle((uint)MemoryMarshal.Read<ushort>(from) << 16),
             };
