@@ -13,7 +13,7 @@ public sealed class RefusalTests
     [InlineData("adm convert: needs <output>: adm convert <input> <output> [flags]", "convert", "a.pt")]
     [InlineData("adm inspect checkpoint: needs <file>: adm inspect checkpoint <file> [flags]", "inspect", "checkpoint")]
     [InlineData("adm replay: a command is needed: model, sample, bpd, ddim_reverse, loss", "replay")]
-    [InlineData("adm inspect: a command is needed: checkpoint, graph, plan, schedule", "inspect")]
+    [InlineData("adm inspect: a command is needed: checkpoint, graph, plan, schedule, devices", "inspect")]
     [InlineData("adm bench: a command is needed: model", "bench")]
     [InlineData("adm inspect graph: num_res_blocks is 1000000000; at most 100 are possible", "inspect", "graph", "--num_res_blocks", "1000000000")]
     public void What_is_wrong_is_said_in_one_line(string message, params string[] args)

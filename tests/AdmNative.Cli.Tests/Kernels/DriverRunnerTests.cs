@@ -65,7 +65,7 @@ public sealed class DriverRunnerTests
     {
         using VirtualDriver driver = Driver();
         GpuUnavailableException none = Assert.Throws<GpuUnavailableException>(() => new DriverRunner(driver, 3));
-        Assert.Equal("there is no device 3: the driver knows 1", none.Message);
+        Assert.Equal("there is no device 3: the driver knows 1.", none.Message);
         using var old = new VirtualDriver(new VirtualDriverOptions { Profile = DeviceProfile.A100 with { Major = 7, Minor = 5 } });
         Assert.Equal(GpuUnavailableReason.DeviceTooOld, Assert.Throws<GpuUnavailableException>(() => new DriverRunner(old)).Reason);
 
