@@ -6,6 +6,7 @@ using System.Xml.Linq;
 namespace AdmNative.Tests;
 
 /// <summary>The libraries as packages: what is in them, and a program outside the checkout that has nothing else.</summary>
+[Trait("Category", "Slow")]
 public sealed class PackageTests : IClassFixture<PackageTests.Feed>
 {
     private static readonly string[] s_ids =

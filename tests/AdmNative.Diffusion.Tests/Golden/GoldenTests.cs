@@ -8,7 +8,6 @@ public class GoldenTests
     [GoldenCases("unet", Backends.Avx2)]
     [GoldenCases("unet", Backends.Portable)]
     [GoldenCases("unet", Backends.Twin, "pool-*")]
-    [GoldenCases("unet", Backends.Virtual, "adagn-*")]
     [GoldenCases("unet", Backends.VirtualF16, "adagn-*")]
     [GoldenCases("superres", Backends.Avx512)]
     [GoldenCases("superres", Backends.Avx2)]
@@ -18,7 +17,6 @@ public class GoldenTests
     [GoldenCases("classifier", Backends.Portable)]
     [GoldenCases("classifier", Backends.Twin, "adaptive")]
     [GoldenCases("classifier", Backends.Virtual, "attention")]
-    [GoldenCases("classifier", Backends.VirtualBF16, "attention")]
     public void Model(string name, string backend) => GoldenCase.Model(name, backend);
 
     [Theory]

@@ -21,6 +21,7 @@ public sealed class GradientTests
 
     /// <summary>As guidance has it: by the image alone, so that no weight gradient is made.</summary>
     [Theory]
+    [Trait("Category", "Slow")]
     [InlineData(1, true)]
     [InlineData(2, false)]
     public void The_input_gradient_of_a_classifier_agrees_with_the_twins(int batch, bool scaleShift)
@@ -31,15 +32,20 @@ public sealed class GradientTests
     }
 
     [Fact]
+    [Trait("Category", "Slow")]
     public void Parameter_gradients_of_a_classifier_agree_with_the_twins() =>
         AgreesWithTwins(WithGradients(Classifier(2, scaleShift: true), "logits", g => g.Parameters.Values));
 
     /// <summary>A denoiser, a classifier's gradient and the update of a sampler in one graph, replayed twice.</summary>
     [Theory]
+    [Trait("Category", "Slow")]
     [InlineData(false, KernelDType.F32)]
-    [InlineData(true, KernelDType.F32)]
     [InlineData(false, KernelDType.F16)]
     [InlineData(true, KernelDType.BF16)]
+    public void Every_guided_step_agrees_with_the_twins(bool ddim, KernelDType precision) => A_guided_step_agrees_with_the_twins(ddim, precision);
+
+    [Theory]
+    [InlineData(true, KernelDType.F32)]
     public void A_guided_step_agrees_with_the_twins(bool ddim, KernelDType precision)
     {
         const int Batch = 2, Step = 2;

@@ -72,7 +72,7 @@ public sealed class DriverCallTests
         ArgumentException e = Assert.Throws<ArgumentException>(() => DeviceProfile.Parse("sm_70"));
         Assert.Contains("sm_86 (rtx3090)", e.Message, StringComparison.Ordinal);
         Assert.False(DeviceProfile.TryParse(null, out _));
-        Assert.Throws<ArgumentException>(() => new VirtualDriver(new VirtualDriverOptions { DriverVersion = 11080 }));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new VirtualDriver(new VirtualDriverOptions { DriverVersion = 11080 }));
     }
 
     [Fact]
