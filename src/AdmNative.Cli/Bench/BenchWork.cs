@@ -13,34 +13,22 @@ internal sealed record BenchWork(string Name, Graph Graph, int GraphOps)
     public static BenchWork Forward(UNetConfig config, int batch)
     {
         Graph graph = Network(config, batch);
-        return new BenchWork("forward", graph, Ops(graph));
+        return new BenchWork("forward", graph, StepDescription.Ops(graph));
     }
 
     /// <summary>Forward, and backward with the gradient of sum(out * w) for every weight.</summary>
     public static BenchWork Train(UNetConfig config, int batch) =>
-        new("forward + backward", AddBackward(Passes.Optimize(Network(config, batch))), Ops(AddBackward(Network(config, batch))));
+        new("forward + backward", AddBackward(Passes.Optimize(Network(config, batch))), StepDescription.Ops(AddBackward(Network(config, batch))));
 
     /// <summary>A step of a sampler, guided when there is a classifier.</summary>
     /// <exception cref="UsageException">No such sampler.</exception>
     public static BenchWork Step(string sampler, UNetConfig config, DiffusionConfig process, EncoderUNetConfig? classifier, int batch)
     {
-        return new BenchWork($"{(classifier is null ? "" : "guided ")}{sampler} step", Build(fused: true), Ops(Build(fused: false)));
+        return new BenchWork($"{(classifier is null ? "" : "guided ")}{sampler} step", Build(fused: true), StepDescription.Ops(Build(fused: false)));
 
-        Graph Build(bool fused)
-        {
-            (var denoiser, var steps) = (new UNetDenoiser(config), new DiffusionProcess(process));
-            var options = new SamplerOptions { ClassifierScale = classifier is null ? 0 : 1 };
-            Shape images = [batch, config.ImageSize, config.ImageSize, config.InChannels];
-            return sampler switch
-            {
-                "ddpm" => SamplerGraph.Ddpm(denoiser, steps, images, options, classifier, fused),
-                "ddim" => SamplerGraph.Ddim(denoiser, steps, images, options, classifier, fused),
-                _ => throw new UsageException($"--of: '{sampler}' is not one of model, ddpm, ddim"),
-            };
-        }
+        Graph Build(bool fused) => StepDescription.Of(
+            sampler, new UNetDenoiser(config), process, [batch, config.ImageSize, config.ImageSize, config.InChannels], classifier, scale: 1, fused);
     }
-
-    private static int Ops(Graph graph) => graph.Nodes.Count(n => n.Kind == NodeKind.Op);
 
     private static Graph Network(UNetConfig config, int batch)
     {

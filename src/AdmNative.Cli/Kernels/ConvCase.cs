@@ -30,8 +30,14 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
     /// Products: no bank conflicts, and one barrier of four warps for each step and one for each block (two with statistics, three with slices). Rows that are no whole
     /// sectors cost more of them; fewer than eight channels are written one by one.
     /// </summary>
-    public static LaunchGates ProductGates(PlannedLaunch launch, ConvShape s, KernelDType dtype, int barriersPerBlock)
+    /// <param name="launch">Of the case.</param>
+    /// <param name="s">With strides.</param>
+    /// <param name="dtype">Of activations and weights.</param>
+    /// <param name="plan">Of the product; null for a weight gradient.</param>
+    public static LaunchGates ProductGates(PlannedLaunch launch, ConvShape s, KernelDType dtype, ConvPlan? plan)
     {
+        bool sliced = plan?.Slices > 1;
+        int barriersPerBlock = sliced ? 3 : plan?.HasStatistics == true ? 2 : 1;
         bool forward = launch.Entry.Contains("igemm", StringComparison.Ordinal), product = forward || launch.Entry.Contains("wgrad", StringComparison.Ordinal);
         bool large = launch.Entry.Contains("_128_", StringComparison.Ordinal);
         bool aligned = new[] { s.C, s.K, s.StrideX, s.StrideY }.All(count => count * dtype.Bytes() % 32 == 0);
@@ -41,7 +47,7 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
             Sectors = aligned ? 1.05 : Math.Min(s.C, s.K) >= 8 ? 2 : 3,
             Conflicts = product ? 0 : 0.02,
             Barriers = steps is null ? null : 4 * (steps + (forward ? barriersPerBlock * launch.Shape.GridX : 0)),
-            Atomics = forward && barriersPerBlock == 3 ? launch.Shape.GridX : 0, // a ticket per block
+            Atomics = forward && sliced ? launch.Shape.GridX : 0, // a ticket per block
             Registers = !product ? 64 : large ? 240 : 128,
         };
     }
@@ -52,8 +58,6 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         var work = new CaseWork();
         ConvShape s = Strided();
         var data = new ConvData(s, DType, input);
-        bool sliced = Plans(limits).OfType<ConvPlan>().Any(p => p.Slices > 1);
-        work.Gates = launch => ProductGates(launch, s, DType, sliced ? 3 : 1);
         switch (kind)
         {
             case ConvWork.Forward:
@@ -125,6 +129,7 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         KernelBuffer? bias = s.Bias ? work.Input("bias", data.Bias, KernelDType.F32) : null;
         KernelBuffer? residual = s.Residual ? work.Input("residual", data.ResidualY, DType, s.K, s.StrideResidual) : null;
         KernelBuffer? workspace = work.Workspace(plan), tickets = work.Tickets(plan.TicketBytes);
+        work.Gates = launch => ProductGates(launch, s, DType, plan);
         work.Run(plan, () => ConvKernels.Enqueue(plan, new ConvArguments(x.Address, w.Address, y.Address)
         {
             Bias = bias?.Address ?? 0,
@@ -144,6 +149,7 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         KernelBuffer flipped = work.Output("flipped weights", (long)s.C * s.Side * s.Side, padded, DType), dx = work.Output("dx", (long)s.N * s.H * s.W, s.C, DType, s.StrideX);
         KernelBuffer? addend = s.Residual ? work.Input("addend", data.ResidualX, DType, s.C, s.StrideResidual) : null;
         KernelBuffer? workspace = work.Workspace(plan), tickets = work.Tickets(plan.TicketBytes);
+        work.Gates = launch => ProductGates(launch, s, DType, plan);
         work.Run(flip, () => ConvKernels.EnqueueFlip(flip, w.Address, flipped.Address));
         work.Run(plan, () => ConvKernels.Enqueue(plan, new ConvArguments(dy.Address, flipped.Address, dx.Address)
         {
@@ -166,6 +172,7 @@ internal sealed class ConvCase(ConvShape shape, KernelDType dtype, ConvWork kind
         KernelBuffer dw = accumulate ? work.Input("dw", oldW, KernelDType.F32, padded) : work.Output("dw", rows, padded, KernelDType.F32);
         KernelBuffer db = accumulate ? work.Input("db", oldB, KernelDType.F32) : work.Output("db", 1, s.K, KernelDType.F32);
         KernelBuffer? workspace = work.Workspace(plan);
+        work.Gates = launch => ProductGates(launch, s, DType, plan: null);
         work.Run(plan, () => ConvKernels.EnqueueWeightGradient(plan, new(x.Address, dy.Address, dw.Address, db.Address, workspace?.Address ?? 0)));
         double[] Added(double[] gradient, float[] old) => accumulate ? [.. gradient.Zip(old, (g, o) => g + o)] : gradient;
         double[] Magnitude(double[] gradient, float[] old) => accumulate ? [.. gradient.Zip(old, (g, o) => g + Math.Abs(o))] : gradient;

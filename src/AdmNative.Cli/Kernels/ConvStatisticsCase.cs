@@ -43,7 +43,7 @@ internal sealed class ConvStatisticsCase(ConvShape shape, int groups, KernelDTyp
             sums.Address,
             bias.Address));
         work.Gates = launch => launch.Entry.StartsWith("conv", StringComparison.Ordinal)
-            ? ConvCase.ProductGates(launch, shape, DType, barriersPerBlock: 2) : new LaunchGates { Bytes = 1.03, Conflicts = null, Registers = 64 };
+            ? ConvCase.ProductGates(launch, shape, DType, plan) : new LaunchGates { Bytes = 1.03, Conflicts = null, Registers = 64 };
 
         double[] made = Array.ConvertAll(data.Forward(false), v => KernelNumbers.Decode(KernelNumbers.Encode((float)v, DType), DType));
         work.Expect(y, made, Tolerances.Exact);

@@ -121,7 +121,7 @@ internal static class InspectGraph
             VirtualBackend device => device.StepLaunches(plan),
             _ => null,
         };
-        int ops = subject.Describe(fused: false).Nodes.Count(n => n.Kind == NodeKind.Op);
+        int ops = StepDescription.Ops(subject.Describe(fused: false));
         if (!options.Json)
         {
             host.Out.Write(plan);
@@ -186,14 +186,8 @@ internal static class InspectGraph
             }
 
             EncoderUNetConfig? classifier = options.Guided ? Classifier(_preset) : null;
-            var how = new SamplerOptions { ClassifierScale = classifier is null ? 0 : _preset!.ClassifierScale ?? 1 };
-            var process = new DiffusionProcess(_flags.Diffusion.ToConfig());
-            Graph step = options.Of switch
-            {
-                "ddpm" => SamplerGraph.Ddpm(Denoiser(network), process, images, how, classifier, fused),
-                "ddim" => SamplerGraph.Ddim(Denoiser(network), process, images, how, classifier, fused),
-                _ => throw new UsageException($"--of: '{options.Of}' is not one of model, ddpm, ddim"),
-            };
+            Graph step = StepDescription.Of(
+                options.Of, Denoiser(network), _flags.Diffusion.ToConfig(), images, classifier, _preset?.ClassifierScale ?? 1, fused);
             return fused ? Passes.Optimize(step) : step; // as it is run: gradients are taken of a fused graph, and fused
         }
     }

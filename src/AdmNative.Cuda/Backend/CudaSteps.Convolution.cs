@@ -21,15 +21,16 @@ internal static partial class CudaSteps
             StrideY = RowStride(to),
             StrideResidual = residual ? RowStride(addend) : 0,
         };
-        ConvPlan plan = ConvKernels.Plan(shape, b.Type, b.Limits);
-        b.Add(ConvKernels.Enqueue(plan, new ConvArguments(from.Address, b.Weight(1, WeightForm.Filters), to.Address)
+        Convolve(b, ConvKernels.Plan(shape, b.Type, b.Limits), new ConvArguments(from.Address, b.Weight(1, WeightForm.Filters), to.Address)
         {
             Bias = b.Has(2) ? b.Vector(2) : 0,
             Residual = addend.Address,
-            Workspace = b.Scratch(plan.WorkspaceBytes),
-            Tickets = b.Tickets(plan.TicketBytes),
-        }));
+        });
     }
+
+    /// <summary>A planned convolution, with the scratch memory and the tickets it wants.</summary>
+    private static void Convolve(StepBuilder b, ConvPlan plan, ConvArguments a) =>
+        b.Add(ConvKernels.Enqueue(plan, a with { Workspace = b.Scratch(plan.WorkspaceBytes), Tickets = b.Tickets(plan.TicketBytes) }));
 
     /// <summary>dx from dy, w and perhaps an addend.</summary>
     private static void InputGradient(StepBuilder b, int stride, int padH, int padW)
@@ -45,12 +46,7 @@ internal static partial class CudaSteps
             StrideResidual = added ? RowStride(addend) : 0,
         };
         ConvPlan plan = ConvKernels.PlanInputGradient(shape, b.Type, b.Limits);
-        b.Add(ConvKernels.Enqueue(plan, new ConvArguments(from.Address, b.Weight(1, WeightForm.Flipped), to.Address)
-        {
-            Residual = addend.Address,
-            Workspace = b.Scratch(plan.WorkspaceBytes),
-            Tickets = b.Tickets(plan.TicketBytes),
-        }));
+        Convolve(b, plan, new ConvArguments(from.Address, b.Weight(1, WeightForm.Flipped), to.Address) { Residual = addend.Address });
     }
 
     /// <summary>

@@ -32,13 +32,7 @@ internal static partial class CudaSteps
 
         Operand x = b.InAligned(0), y = b.OutAligned;
         var shape = new ConvShape(checked((int)x.Rows), 1, 1, x.Columns, y.Columns) { Side = 1, StrideX = RowStride(x), StrideY = RowStride(y) };
-        ConvPlan plan = ConvKernels.Plan(shape, b.Type, b.Limits);
-        b.Add(ConvKernels.Enqueue(plan, new ConvArguments(x.Address, weights, y.Address)
-        {
-            Bias = bias,
-            Workspace = b.Scratch(plan.WorkspaceBytes),
-            Tickets = b.Tickets(plan.TicketBytes),
-        }));
+        Convolve(b, ConvKernels.Plan(shape, b.Type, b.Limits), new ConvArguments(x.Address, weights, y.Address) { Bias = bias });
     }
 
     /// <summary>

@@ -122,8 +122,7 @@ public static class EltwiseKernels
         EltwiseShape dense = Dense(shape);
         int vector = 16 / dtype.Bytes();
         bool narrow = shape.Unaligned || (dense.Rows > 1 && (dense.Columns % vector != 0 || dense.A % vector != 0 || dense.Y % vector != 0 || (shape.Binary && dense.B % vector != 0)));
-        long vectors = checked(dense.Rows * LaunchRule.CeilDiv(dense.Columns, narrow ? 1 : vector));
-        LaunchRule.Require(vectors <= int.MaxValue, Operation, $"{vectors} vectors are beyond 32-bit indices");
+        long vectors = LaunchRule.Vectors(Operation, dense.Rows, dense.Columns, narrow ? 1 : vector);
         string entry = $"eltwise_{Name(shape.Op)}{(narrow ? "_narrow" : "")}_{dtype.Suffix()}";
         LaunchShape launch = LaunchRule.Linear(Operation, LaunchRule.CeilDiv(vectors, shape.Binary ? 512 : 1024), 256, 0, limits);
         return new EltwisePlan(shape, dtype, narrow, new PlannedLaunch(entry, launch, (shape.Binary ? 3 : 2) * shape.Rows * shape.Columns * dtype.Bytes()));
@@ -183,8 +182,7 @@ public static class EltwiseKernels
         LaunchRule.Require(rows == 1 || (shape.A >= columns && shape.Y >= columns), Operation, $"strides must be at least {columns}, not {shape.A} and {shape.Y}");
         EltwiseShape dense = Dense(shape);
         bool narrow = unaligned || (dense.Rows > 1 && (dense.Columns % 4 != 0 || dense.A % 4 != 0 || dense.Y % 4 != 0));
-        long vectors = checked(dense.Rows * LaunchRule.CeilDiv(dense.Columns, narrow ? 1 : 4));
-        LaunchRule.Require(vectors <= int.MaxValue, Operation, $"{vectors} vectors are beyond 32-bit indices");
+        long vectors = LaunchRule.Vectors(Operation, dense.Rows, dense.Columns, narrow ? 1 : 4);
         LaunchShape launch = LaunchRule.Linear(Operation, LaunchRule.CeilDiv(vectors, 1024), 256, 0, limits);
         string types = to == KernelDType.F32 ? $"{from.Suffix()}_f32" : to.Suffix();
         return new CastPlan(

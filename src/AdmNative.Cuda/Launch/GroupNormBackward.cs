@@ -175,13 +175,15 @@ public static partial class GroupNormKernels
         for (int i = 0; i < launches.Length; i++)
         {
             GroupNormPlan.Step step = plan.Steps[i];
-            launches[i] = KernelLaunch.Of(step.Launch, Parameters(s, step, a) with
+            GnBackwardParams parameters = Parameters(s, step, a) with
             {
                 Partial = a.Workspace,
                 Sums = a.Workspace + at[0],
                 K1 = a.Workspace + at[1],
                 K23 = a.Workspace + at[2],
-            });
+            };
+            bool last = i == 3; // gn_param_grad: it says there whether it adds
+            launches[i] = KernelLaunch.Of(step.Launch, last ? parameters with { Act = a.Accumulate ? 1 : 0 } : parameters);
         }
 
         return launches;
@@ -219,7 +221,7 @@ public static partial class GroupNormKernels
         Cs = step.Channels,
         Slices = step.Slices,
         Rows = step.Rows,
-        Act = (step.Launch.Entry.StartsWith("gn_param_grad", StringComparison.Ordinal) ? a.Accumulate : s.Silu) ? 1 : 0,
+        Act = s.Silu ? 1 : 0,
         Resample = (int)s.Resample,
         Every = Math.Max(1, a.StatsStride),
     };

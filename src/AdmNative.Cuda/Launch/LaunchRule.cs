@@ -34,6 +34,15 @@ internal static class LaunchRule
         return new LaunchShape((uint)blocks, 1, 1, threads, 1, 1, checked((uint)sharedBytes));
     }
 
+    /// <summary>Vectors of <paramref name="width"/> elements in all rows: kernels count them in 32 bits.</summary>
+    /// <exception cref="ArgumentException">There are more.</exception>
+    public static long Vectors(string operation, long rows, long columns, int width)
+    {
+        long vectors = checked(rows * CeilDiv(columns, width));
+        Require(vectors <= int.MaxValue, operation, $"{vectors} vectors are beyond 32-bit indices");
+        return vectors;
+    }
+
     /// <summary>An operand is there exactly when the plan wants it, and is aligned.</summary>
     /// <exception cref="ArgumentException">It is missing, misaligned or not part of the plan.</exception>
     public static void Address(string operation, ulong address, bool wanted, int alignment, string what)

@@ -81,8 +81,7 @@ public static class PadKernels
         int vector = 16 / dtype.Bytes();
         bool narrow = s.Unaligned || d.Begin % vector != 0 || d.Count % vector != 0
             || (d.Rows > 1 && (d.Columns % vector != 0 || d.Y % vector != 0 || (d.Count > 0 && d.A % vector != 0)));
-        long vectors = checked(d.Rows * LaunchRule.CeilDiv(d.Columns, narrow ? 1 : vector));
-        LaunchRule.Require(vectors <= int.MaxValue, Operation, $"{vectors} vectors are beyond 32-bit indices");
+        long vectors = LaunchRule.Vectors(Operation, d.Rows, d.Columns, narrow ? 1 : vector);
         LaunchShape launch = LaunchRule.Linear(Operation, LaunchRule.CeilDiv(vectors, 1024), 256, 0, limits);
         return new PadPlan(s, dtype, narrow, new PlannedLaunch($"pad_rows_{(narrow ? "narrow_" : "")}{dtype.Suffix()}", launch, s.Rows * (s.Columns + s.Count) * dtype.Bytes()));
     }
